@@ -1,0 +1,81 @@
+//! What can go wrong in a solve. Every variant names the place.
+
+use thiserror::Error;
+
+/// An error of a solver, a score function or their configuration.
+#[derive(Debug, Clone, PartialEq, Error)]
+#[non_exhaustive]
+pub enum SolveError {
+    /// A value of the configuration is refused; `key` is its dotted key.
+    #[error("{key} = {value}: {reason}")]
+    Config {
+        /// Dotted key, for example `sampler.steps`.
+        key: String,
+        /// The value as given.
+        value: String,
+        /// Why it is refused and what would do.
+        reason: String,
+    },
+    /// A state, noise or score batch has another shape than the solver needs.
+    #[error("{what}: got {got}, need {need}")]
+    Shape {
+        /// Which batch.
+        what: &'static str,
+        /// Its shape.
+        got: String,
+        /// The shape needed.
+        need: String,
+    },
+    /// A value stopped being finite.
+    #[error("{what} is not finite in row {row} at t = {t} (step {step})")]
+    NonFinite {
+        /// `score` or `state`.
+        what: &'static str,
+        /// Row in the whole batch.
+        row: u64,
+        /// Time of the state.
+        t: f64,
+        /// Step number, from 0.
+        step: u64,
+    },
+    /// The model failed.
+    #[error("the score function failed at t = {t}: {reason}")]
+    Score {
+        /// Time of the call.
+        t: f64,
+        /// What it said.
+        reason: String,
+    },
+    /// An adaptive method ran into its step limit.
+    #[error(
+        "row {row}: no end after {steps} steps, stopped at t = {t}; loosen rtol and atol or raise max_steps"
+    )]
+    StepLimit {
+        /// Row in the whole batch.
+        row: u64,
+        /// Time reached.
+        t: f64,
+        /// The limit.
+        steps: u64,
+    },
+    /// An adaptive method's step shrank below what the time axis resolves.
+    #[error(
+        "row {row}: step size {step_size:e} at t = {t} is below the smallest allowed; the score may be discontinuous or the tolerance too tight"
+    )]
+    StepTooSmall {
+        /// Row in the whole batch.
+        row: u64,
+        /// Time reached.
+        t: f64,
+        /// The step asked for.
+        step_size: f64,
+    },
+    /// Preset noise ran out.
+    #[error("preset noise has {have} draws, the sampler asks for draw {asked}")]
+    NoiseExhausted {
+        /// Draws given.
+        have: usize,
+        /// Number of the draw asked for, from 0.
+        asked: usize,
+    },
+}

@@ -1,0 +1,15 @@
+//! Samplers for score-based generative models over a score-function trait, on the host, without libtorch.
+
+pub mod error;
+pub mod noise;
+pub mod observe;
+pub mod sampler;
+pub mod score;
+pub mod state;
+
+pub use error::SolveError;
+pub use noise::{Draw, NoiseSource, Purpose};
+pub use observe::{Observer, StepInfo};
+pub use sampler::{Job, MethodInfo, Sampler, SolveStats, StopReason};
+pub use score::{ScoreFn, ScoreVjp};
+pub use state::{Coef, State, Tolerance};

@@ -1,0 +1,31 @@
+//! What a sampler needs to know of a model.
+
+use crate::{Coef, SolveError, State};
+
+/// `out <- grad_x log p_t(x)`, the score of the noised data.
+///
+/// `t` is one time for all rows (coefficients can then be computed once a call) or one time a row. A row of
+/// `out` depends on that row of `x` and its time only. There is no `Sync` bound: libtorch networks have none; the
+/// parallel host driver asks for it.
+pub trait ScoreFn<S: State> {
+    /// Evaluates the score.
+    ///
+    /// # Errors
+    /// [`SolveError::Score`] when the model fails; samplers check for values that are not finite themselves.
+    fn score(&self, x: &S, t: Coef, out: &mut S) -> Result<(), SolveError>;
+}
+
+/// Score and `v^T J`, `J` the Jacobian of the score: what divergences and guidance are made of.
+pub trait ScoreVjp<S: State>: ScoreFn<S> {
+    /// Evaluates both; a row of `vjp` depends on that row of `x` and `v` only.
+    ///
+    /// # Errors
+    /// As [`ScoreFn::score`].
+    fn score_vjp(&self, x: &S, t: Coef, v: &S, score: &mut S, vjp: &mut S) -> Result<(), SolveError>;
+}
+
+impl<S: State, F: ScoreFn<S> + ?Sized> ScoreFn<S> for &F {
+    fn score(&self, x: &S, t: Coef, out: &mut S) -> Result<(), SolveError> {
+        (**self).score(x, t, out)
+    }
+}

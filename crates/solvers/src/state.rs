@@ -1,0 +1,94 @@
+//! The batch that samplers move: rows that never mix.
+
+/// A factor for every row, or one factor a row. Always `f64`: states cast at their own edge.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub enum Coef<'a> {
+    /// The same for all rows: the fast case.
+    All(f64),
+    /// One for each row; as long as the batch has rows.
+    PerRow(&'a [f64]),
+}
+
+impl Coef<'_> {
+    /// The factor of one row.
+    pub fn at(&self, row: usize) -> f64 {
+        match self {
+            Coef::All(value) => *value,
+            Coef::PerRow(values) => values[row],
+        }
+    }
+}
+
+/// Absolute and relative tolerance of an adaptive method, in data units and dimensionless.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Tolerance {
+    /// Absolute part.
+    pub atol: f64,
+    /// Part relative to the larger of the two states at the ends of the step.
+    pub rtol: f64,
+}
+
+/// A batch of rows (samples) on which a solver works. Axis 0 = rows; a row's values never depend on other rows.
+///
+/// The layout is the state's own business. Coefficients are `f64` and are rounded once, where they meet the data.
+/// Every implementor passes `testing::conformance`.
+pub trait State: Clone + Send {
+    /// Number of rows.
+    fn rows(&self) -> usize;
+
+    /// Number of values in a row.
+    fn row_len(&self) -> usize;
+
+    /// A batch of the same shape, all zero.
+    fn zeros_like(&self) -> Self;
+
+    /// `self <- src`, without allocating.
+    fn copy_from(&mut self, src: &Self);
+
+    /// `self <- a self`.
+    fn scale(&mut self, a: Coef);
+
+    /// `self <- self + a x`.
+    fn axpy(&mut self, a: Coef, x: &Self);
+
+    /// `out[row] <- <self[row], other[row]>`, summed in `f64`.
+    fn dot_rows(&self, other: &Self, out: &mut [f64]);
+
+    /// `out[row] <- sqrt(mean_i (self_i / (atol + rtol max(|y0_i|, |y1_i|)))^2)`, the scaled error norm of
+    /// Hairer, Norsett and Wanner (1993, II.4.11). NaN stays NaN.
+    fn error_rows(&self, y0: &Self, y1: &Self, tol: Tolerance, out: &mut [f64]);
+
+    /// `self[row] <- src[row]` where `take[row]`.
+    fn select_rows(&mut self, take: &[bool], src: &Self);
+
+    /// Writes every row through a staging buffer of `row_len` values, in row order.
+    fn fill_rows(&mut self, f: &mut dyn FnMut(usize, &mut [f64]));
+
+    /// Reads every row through a staging buffer, in row order.
+    fn read_rows(&self, f: &mut dyn FnMut(usize, &[f64]));
+
+    /// `self <- sum_k a_k x_k`; none of the `x_k` is `self`. Overridden where one fused pass pays.
+    fn lincomb(&mut self, terms: &[(Coef, &Self)]) {
+        match terms.split_first() {
+            None => self.scale(Coef::All(0.0)),
+            Some(((a, x), rest)) => {
+                self.copy_from(x);
+                self.scale(*a);
+                for (a, x) in rest {
+                    self.axpy(*a, x);
+                }
+            }
+        }
+    }
+
+    /// The first row that holds a value that is not finite. Overridden where a cheaper pass exists.
+    fn first_non_finite_row(&self) -> Option<usize> {
+        let mut found = None;
+        self.read_rows(&mut |row, values| {
+            if found.is_none() && values.iter().any(|v| !v.is_finite()) {
+                found = Some(row);
+            }
+        });
+        found
+    }
+}

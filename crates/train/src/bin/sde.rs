@@ -1,0 +1,3 @@
+//! The `sde` program.
+
+fn main() {}
