@@ -3,6 +3,14 @@
 //!
 //! Time runs from 0 (data) to `t_end` (noise). Every formula of the workspace stands here, once.
 
+pub mod config;
+pub mod error;
+pub mod grid;
+mod num;
+pub mod schedule;
 pub mod sde;
 
+pub use config::SdeConfig;
+pub use error::ConfigError;
+pub use grid::{Grid, GridConfig};
 pub use sde::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain};

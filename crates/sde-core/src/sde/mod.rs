@@ -3,6 +3,18 @@
 
 use std::fmt::Debug;
 
+use crate::ConfigError;
+
+mod edm;
+mod subvp;
+mod ve;
+mod vp;
+
+pub use edm::Edm;
+pub use subvp::SubVp;
+pub use ve::{Ve, VeKernel};
+pub use vp::Vp;
+
 /// The perturbation kernel `p(x_t | x_0) = N(mean_coef x_0, std^2 I)` at one time.
 ///
 /// `mean_coef` is what Song et al. write `exp(-B/2)` and the diffusion literature `alpha_t` or `sqrt(alpha_bar_t)`;
@@ -122,16 +134,88 @@ pub trait Sde: Send + Sync + Debug {
         }
     }
 
+    /// The kernel of `x_from` given `x_to`, `to < from`: `N(mean_coef x_to, std^2 I)` with
+    /// `mean_coef = mean_coef(from) / mean_coef(to)`, `std^2 = std(from)^2 - mean_coef^2 std(to)^2`.
+    ///
+    /// By default the variance is `std(from)^2 (1 - e^{2 (lambda(from) - lambda(to))})`; the SDEs of this crate have
+    /// forms that keep full precision over short spans.
+    fn transition(&self, from: f64, to: f64) -> Marginal {
+        let (now, next) = (self.marginal(from), self.marginal(to));
+        let kept = 2.0 * (self.lambda(from) - self.lambda(to));
+        Marginal {
+            mean_coef: now.mean_coef / next.mean_coef,
+            std: now.std * (-kept.exp_m1()).max(0.0).sqrt(),
+        }
+    }
+
     /// The ancestral step over one span; by default the mean of the exact posterior with the score in place of
     /// the unknown data, and the posterior's variance.
     fn ancestral(&self, span: Span) -> AncestralStep {
-        let (now, next) = (self.marginal(span.from), self.marginal(span.to));
-        let ratio = now.mean_coef / next.mean_coef;
-        let added_var = now.std * now.std - ratio * ratio * next.std * next.std;
+        let (now, next) = (self.marginal(span.from).std, self.marginal(span.to).std);
+        let step = self.transition(span.from, span.to);
         AncestralStep {
-            state_coef: 1.0 / ratio,
-            score_coef: added_var / ratio,
-            std: next.std * added_var.max(0.0).sqrt() / now.std,
+            state_coef: 1.0 / step.mean_coef,
+            score_coef: step.std * step.std / step.mean_coef,
+            std: if next > 0.0 { next * (step.std / now) } else { 0.0 },
         }
+    }
+
+    /// Whether [`Sde::discretize`] and [`Sde::ancestral`] make sense over this span. A solver that uses them asks
+    /// once for each span of its grid, see [`crate::Grid::check_spans`].
+    ///
+    /// # Errors
+    /// [`ConfigError`] at `sampler.steps` where the step is too long: `beta(t) dt >= 1` for VP.
+    fn check_span(&self, _span: Span) -> Result<(), ConfigError> {
+        Ok(())
+    }
+
+    /// Standard deviation of the data, where the SDE's configuration states it.
+    fn sigma_data(&self) -> Option<f64> {
+        None
+    }
+}
+
+/// Every time finite, `0 < eps < t_end`.
+pub(crate) fn check_domain(domain: &TimeDomain) -> Result<(), ConfigError> {
+    crate::error::positive("sde.t_end", domain.t_end)?;
+    for (key, eps) in [
+        ("sde.train_eps", domain.train_eps),
+        ("sde.sample_eps", domain.sample_eps),
+        ("sde.likelihood_eps", domain.likelihood_eps),
+    ] {
+        crate::error::positive(key, eps)?;
+        if eps >= domain.t_end {
+            return Err(ConfigError::new(
+                key,
+                eps,
+                format!("must be below sde.t_end = {}", domain.t_end),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// Refuses a VP-type SDE that leaves signal in its prior.
+fn check_terminal(sde: &dyn Sde) -> Result<(), ConfigError> {
+    let t_end = sde.domain().t_end;
+    let lambda = sde.lambda(t_end);
+    if lambda <= -3.0 {
+        return Ok(());
+    }
+    Err(ConfigError::new(
+        "sde.t_end",
+        t_end,
+        format!(
+            "lambda = {lambda:.4} there leaves signal in the prior N(0, I); it must be at most -3: raise sde.beta_max or sde.t_end"
+        ),
+    ))
+}
+
+/// The ancestral step where the mean coefficient is 1 (Song et al. 2021, appendix F; eta = 1 in Karras et al. 2022).
+fn additive_ancestral(now: f64, next: f64, added_var: f64) -> AncestralStep {
+    AncestralStep {
+        state_coef: 1.0,
+        score_coef: added_var,
+        std: next * (added_var.sqrt() / now),
     }
 }

@@ -1,0 +1,34 @@
+//! Rates `r(t) >= 0` with their integrals `R(t)` and the inverse: the noise schedules `beta(t)`, `B(t)` of VP and
+//! subVP SDEs and the variance rates of additive ones.
+
+use std::fmt::Debug;
+
+mod check;
+mod cosine;
+mod exponential;
+mod linear;
+
+pub use check::check;
+pub use cosine::Cosine;
+pub use exponential::Exponential;
+pub use linear::Linear;
+
+/// A rate `r(t) >= 0` per unit of time and its integral `R(t)` from 0, both on `0 <= t`.
+///
+/// Laws, tested for every implementor and checked for schedules of users by [`check`]: `R(0) = 0`, `R' = r`,
+/// `time_at(R(t)) = t`, `increment(s, t) = R(t) - R(s)`.
+pub trait Schedule: Send + Sync + Debug {
+    /// `r(t)`.
+    fn rate(&self, t: f64) -> f64;
+
+    /// `R(t)`, the integral of the rate from 0 to `t`.
+    fn integral(&self, t: f64) -> f64;
+
+    /// Exact inverse of [`Schedule::integral`].
+    fn time_at(&self, integral: f64) -> f64;
+
+    /// `R(to) - R(from)`; overridden where a form exists that keeps its precision over short spans.
+    fn increment(&self, from: f64, to: f64) -> f64 {
+        self.integral(to) - self.integral(from)
+    }
+}
