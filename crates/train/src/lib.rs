@@ -1,1 +1,12 @@
-//! Placeholder documentation, replaced by the crate's first module.
+//! Trains score-based generative models: configuration, data, losses, optimiser, checkpoints, and the `sde` program.
+//!
+//! This is the only crate of the workspace that reads the clock, the environment and the disk.
+
+pub mod cli;
+pub mod config;
+pub mod data;
+pub mod error;
+
+pub use config::RunConfig;
+pub use data::{Dataset, Visit};
+pub use error::TrainError;

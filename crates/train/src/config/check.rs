@@ -1,0 +1,102 @@
+//! Ranges of the values that serde cannot check.
+
+use std::fmt::Display;
+
+use super::{RunConfig, Sources};
+use crate::TrainError;
+
+impl RunConfig {
+    /// Checks the values of the tables that belong to training; the other crates check theirs when they build.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`] with the first key whose value is out of range.
+    pub fn check(&self, sources: &Sources) -> Result<(), TrainError> {
+        let (o, e, t) = (&self.optim, &self.ema, &self.train);
+        let all = [
+            range(
+                "optim.lr",
+                o.lr,
+                o.lr > 0.0 && o.lr.is_finite(),
+                "need a positive number",
+            ),
+            range(
+                "optim.betas",
+                format!("{:?}", o.betas),
+                o.betas.iter().all(|b| (0.0..1.0).contains(b)),
+                UNIT,
+            ),
+            range(
+                "optim.eps",
+                o.eps,
+                o.eps > 0.0 && o.eps.is_finite(),
+                "need a positive number",
+            ),
+            range(
+                "optim.weight_decay",
+                o.weight_decay,
+                natural(o.weight_decay),
+                "need 0 or a positive number",
+            ),
+            range(
+                "optim.clip",
+                o.clip,
+                natural(o.clip),
+                "need a positive number, or 0 for no clipping",
+            ),
+            range(
+                "optim.final_lr",
+                o.final_lr,
+                (0.0..=1.0).contains(&o.final_lr),
+                "need a number in [0, 1]",
+            ),
+            range("ema.decay", e.decay, (0.0..1.0).contains(&e.decay), UNIT),
+            range(
+                "train.images",
+                shown(t.images),
+                t.images != Some(0),
+                "need 1 or more",
+            ),
+            range(
+                "train.steps",
+                shown(t.steps),
+                t.steps != Some(0),
+                "need 1 or more",
+            ),
+            range(
+                "train.seconds",
+                shown(t.seconds),
+                t.seconds.is_none_or(|s| s > 0.0 && s.is_finite()),
+                POSITIVE,
+            ),
+            range("train.batch", t.batch, t.batch > 0, "need 1 or more"),
+            range("train.keep", t.keep, t.keep > 0, "need 1 or more"),
+            range("log.every", self.log.every, self.log.every > 0, "need 1 or more"),
+        ];
+        match all.into_iter().flatten().next() {
+            None => Ok(()),
+            Some((key, value, reason)) => Err(TrainError::Config {
+                key: key.to_string(),
+                value,
+                reason: reason.to_string(),
+                origin: sources.get(key),
+            }),
+        }
+    }
+}
+
+const UNIT: &str = "need a number of at least 0 and below 1";
+const POSITIVE: &str = "need a positive number";
+
+type Refusal = Option<(&'static str, String, &'static str)>;
+
+fn range(key: &'static str, value: impl Display, ok: bool, reason: &'static str) -> Refusal {
+    (!ok).then(|| (key, value.to_string(), reason))
+}
+
+fn natural(v: f64) -> bool {
+    v >= 0.0 && v.is_finite()
+}
+
+fn shown<T: Display>(value: Option<T>) -> String {
+    value.map_or_else(|| "none".to_string(), |v| v.to_string())
+}

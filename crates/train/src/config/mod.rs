@@ -1,0 +1,99 @@
+//! The configuration of a run: TOML tables with defaults, dotted overrides, and errors that know where a value
+//! stands.
+//!
+//! `configs/x.toml` and the overrides are merged as TOML, checked key by key, and become a [`RunConfig`], which
+//! serialises back: the resolved file alone reproduces the run.
+
+mod check;
+mod keys;
+mod load;
+mod source;
+mod tables;
+
+pub use load::{Loaded, Override, load_file, load_text};
+pub use source::{Source, Sources};
+pub use tables::{
+    Budget, DsmConfig, EmaConfig, LogConfig, LossConfig, LrSchedule, OptimConfig, Reduction, TrainConfig,
+};
+
+use serde::{Deserialize, Serialize};
+
+pub use crate::data::DataConfig;
+
+// TEMPORARY until the other crates' configuration types land.
+/// Placeholder.
+pub type SdeConfig = toml::Table;
+/// Placeholder.
+pub type NetConfig = toml::Table;
+/// Placeholder.
+pub type PrecondConfig = toml::Table;
+/// Placeholder.
+pub type SamplerConfig = toml::Table;
+/// Placeholder.
+pub type WeightingConfig = toml::Table;
+/// Placeholder.
+pub type TimeDensityConfig = toml::Table;
+
+/// Everything that determines a run, apart from device and thread count.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RunConfig {
+    /// Seed of all randomness of the run: initial weights, order of the data, times, noise, samples.
+    pub seed: u64,
+    /// Name of the run, part of the default run folder's name.
+    pub name: String,
+    /// The data set.
+    pub data: DataConfig,
+    /// The forward process.
+    pub sde: SdeConfig,
+    /// The network.
+    pub net: NetConfig,
+    /// How network and score belong together.
+    pub precond: PrecondConfig,
+    /// The training objective.
+    pub loss: LossConfig,
+    /// The optimiser.
+    pub optim: OptimConfig,
+    /// The moving average of the weights.
+    pub ema: EmaConfig,
+    /// Budget, batch and checkpoints.
+    pub train: TrainConfig,
+    /// The sampler of `sde sample` and of the sample grids.
+    pub sampler: SamplerConfig,
+    /// What is logged.
+    pub log: LogConfig,
+}
+
+impl Default for RunConfig {
+    fn default() -> Self {
+        RunConfig {
+            seed: 0,
+            name: "run".to_string(),
+            data: DataConfig::default(),
+            sde: SdeConfig::default(),
+            net: NetConfig::default(),
+            precond: PrecondConfig::default(),
+            loss: LossConfig::default(),
+            optim: OptimConfig::default(),
+            ema: EmaConfig::default(),
+            train: TrainConfig::default(),
+            sampler: SamplerConfig::default(),
+            log: LogConfig::default(),
+        }
+    }
+}
+
+impl RunConfig {
+    /// The configuration as TOML, with every value that determines the run.
+    ///
+    /// # Errors
+    /// [`TrainError::Config`](crate::TrainError::Config) for a seed that TOML cannot hold (2^63 or more).
+    pub fn to_toml(&self) -> Result<String, crate::TrainError> {
+        toml::to_string(self).map_err(|e| crate::TrainError::Config {
+            key: "seed".to_string(),
+            value: self.seed.to_string(),
+            reason: format!("TOML cannot hold this configuration: {e}"),
+            origin: Source::Code,
+        })
+    }
+}

@@ -1,0 +1,79 @@
+//! Where a value of the configuration stands.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// The origin of one value.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Source {
+    /// A file.
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+    },
+    /// An argument of the command line, as typed.
+    Argument(String),
+    /// A default; the text says whose.
+    Default(String),
+    /// Set by a program that uses the library.
+    Code,
+}
+
+impl Source {
+    /// What is appended to an error: ` (configs/x.toml:3)`, ` (argument --optim.lr abc)`, or nothing.
+    pub fn suffix(&self) -> String {
+        match self {
+            Source::File { path, line } => format!(" ({}:{line})", path.display()),
+            Source::Argument(text) => format!(" (argument {text})"),
+            Source::Default(text) => format!(" ({text})"),
+            Source::Code => String::new(),
+        }
+    }
+}
+
+/// The origin of every value, by dotted key.
+#[derive(Debug, Clone, Default)]
+pub struct Sources {
+    map: BTreeMap<String, Source>,
+}
+
+impl Sources {
+    /// Origin of a key; a key that nobody set has its default.
+    pub fn get(&self, key: &str) -> Source {
+        match self.map.get(key) {
+            Some(source) => source.clone(),
+            None if self.map.is_empty() => Source::Code,
+            None => Source::Default("the default".to_string()),
+        }
+    }
+
+    /// Origin of a key, else of the first key below it that was set, else its default.
+    pub(super) fn first_at_or_below(&self, key: &str) -> Source {
+        let below = format!("{key}.");
+        let found = self.map.get(key).or_else(|| {
+            self.map
+                .iter()
+                .find(|(k, _)| k.starts_with(&below))
+                .map(|(_, s)| s)
+        });
+        found.cloned().unwrap_or_else(|| self.get(key))
+    }
+
+    /// Records an origin.
+    pub(super) fn set(&mut self, key: String, source: Source) {
+        self.map.insert(key, source);
+    }
+
+    /// Forgets a key and everything below it.
+    pub(super) fn remove(&mut self, key: &str) {
+        let below = format!("{key}.");
+        self.map.retain(|k, _| k != key && !k.starts_with(&below));
+    }
+
+    /// Whether the key itself was set by an argument.
+    pub(super) fn is_argument(&self, key: &str) -> bool {
+        matches!(self.map.get(key), Some(Source::Argument(_)))
+    }
+}

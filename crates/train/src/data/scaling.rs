@@ -1,0 +1,106 @@
+//! The affine map between the values of a data set and those that a model works with.
+
+use serde::{Deserialize, Serialize};
+
+/// `data.scaling`. The usual choice is `symmetric` for VP and subVP, `unit` for VE (Song et al. 2021, appendix C).
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum ScalingKind {
+    /// The range of the data to [-1, 1].
+    Symmetric,
+    /// The range of the data to [0, 1].
+    Unit,
+    /// Mean 0 and standard deviation 1 over all values of the data set.
+    ZScore,
+    /// As they are.
+    None,
+}
+
+/// `model = (raw - shift) factor`, and what images need to be written.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Scaling {
+    shift: f64,
+    factor: f64,
+    /// Raw values that count as black and white in pictures.
+    range: (f64, f64),
+    levels: Option<u32>,
+}
+
+impl Scaling {
+    /// For images of `levels` grey levels, raw values 0 to `levels - 1`; `mean` and `std` are those of the raw
+    /// values. Dequantised values fill `[0, levels)`.
+    pub fn image(kind: ScalingKind, levels: u32, dequantise: bool, mean: f64, std: f64) -> Self {
+        let top = if dequantise {
+            f64::from(levels)
+        } else {
+            f64::from(levels) - 1.0
+        };
+        // A level is drawn in the middle of what dequantisation spreads it over.
+        let range = if dequantise { (0.5, top - 0.5) } else { (0.0, top) };
+        let (mean, std) = if dequantise {
+            (mean + 0.5, (std * std + 1.0 / 12.0).sqrt())
+        } else {
+            (mean, std)
+        };
+        Scaling {
+            levels: Some(levels),
+            range,
+            ..Self::affine(kind, (0.0, top), mean, std)
+        }
+    }
+
+    /// For real values with the given range, mean and standard deviation.
+    pub fn series(kind: ScalingKind, range: (f64, f64), mean: f64, std: f64) -> Self {
+        Self::affine(kind, range, mean, std)
+    }
+
+    fn affine(kind: ScalingKind, range: (f64, f64), mean: f64, std: f64) -> Self {
+        let (low, high) = range;
+        let (shift, factor) = match kind {
+            ScalingKind::Symmetric => (0.5 * (low + high), 2.0 / (high - low)),
+            ScalingKind::Unit => (low, 1.0 / (high - low)),
+            ScalingKind::ZScore => (mean, 1.0 / std),
+            ScalingKind::None => (0.0, 1.0),
+        };
+        Scaling {
+            shift,
+            factor,
+            range,
+            levels: None,
+        }
+    }
+
+    /// The model's value.
+    pub fn to_model(&self, raw: f64) -> f64 {
+        (raw - self.shift) * self.factor
+    }
+
+    /// The raw value.
+    pub fn to_raw(&self, model: f64) -> f64 {
+        model / self.factor + self.shift
+    }
+
+    /// Number of levels of quantised data (images).
+    pub fn levels(&self) -> Option<u32> {
+        self.levels
+    }
+
+    /// The values in the model's scale between which the data lie, black and white for images.
+    pub fn model_range(&self) -> (f64, f64) {
+        (self.to_model(self.range.0), self.to_model(self.range.1))
+    }
+
+    /// Bytes of a picture: the data's range to 0 to 255, clamped, rounded to the nearest; NaN becomes 0.
+    pub fn to_bytes(&self, model: &[f32]) -> Vec<u8> {
+        let (low, high) = self.range;
+        let scale = 255.0 / (high - low);
+        model
+            .iter()
+            .map(|&v| {
+                ((self.to_raw(f64::from(v)) - low) * scale)
+                    .round()
+                    .clamp(0.0, 255.0) as u8
+            })
+            .collect()
+    }
+}

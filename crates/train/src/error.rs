@@ -1,0 +1,127 @@
+//! What can go wrong in a run. Every variant names the place and, where there is one, the remedy.
+
+use std::path::{Path, PathBuf};
+
+use thiserror::Error;
+
+use crate::config::Source;
+
+/// An error of the trainer, its data, its configuration or its files.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TrainError {
+    /// A value of the configuration is refused.
+    #[error("{key} = {value}: {reason}{source_text}", source_text = .origin.suffix())]
+    Config {
+        /// Dotted key, for example `optim.lr`.
+        key: String,
+        /// The value as given.
+        value: String,
+        /// Why it is refused and what would do.
+        reason: String,
+        /// Where the value stands.
+        origin: Source,
+    },
+    /// A key of the configuration is unknown or lacks, or names no table.
+    #[error("{key}: {reason}{source_text}", source_text = .origin.suffix())]
+    Key {
+        /// Dotted key.
+        key: String,
+        /// What is the matter and what would do.
+        reason: String,
+        /// Where the key stands.
+        origin: Source,
+    },
+    /// A file is not TOML.
+    #[error("{}:{line}:{column}: {reason}", .file.display())]
+    Syntax {
+        /// The file.
+        file: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Column in characters, from 1.
+        column: usize,
+        /// What the parser expected.
+        reason: String,
+    },
+    /// The command line makes no sense.
+    #[error("{0}")]
+    Usage(String),
+    /// The operating system refused something with a file.
+    #[error("cannot {action} {}", .path.display())]
+    Io {
+        /// A verb and what follows it, for example `read`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What the system said.
+        source: std::io::Error,
+    },
+    /// A file holds something else than it should.
+    #[error("{}: {reason}", .path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong, at which line or byte.
+        reason: String,
+    },
+    /// A data set cannot be used as asked.
+    #[error("data set {name}: {reason}")]
+    Data {
+        /// Its name.
+        name: String,
+        /// What is wrong and what would do.
+        reason: String,
+    },
+    /// An outside program is absent or failed.
+    #[error("{program}: {reason}")]
+    Tool {
+        /// Program and its arguments.
+        program: String,
+        /// What happened and the remedy.
+        reason: String,
+    },
+    /// The device asked for is not there.
+    #[error("device {device}: {reason}")]
+    Device {
+        /// The device as asked for.
+        device: String,
+        /// Why it cannot be used and what would do.
+        reason: String,
+    },
+    /// libtorch failed.
+    #[error("libtorch failed in {place}")]
+    Tensor {
+        /// What was being done.
+        place: &'static str,
+        /// What it said.
+        source: tch::TchError,
+    },
+    /// A solver failed.
+    #[error(transparent)]
+    Solve(#[from] solvers::SolveError),
+}
+
+impl TrainError {
+    /// Exit code of the `sde` program for this error: 2 for a command line that makes no sense, 1 otherwise.
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            TrainError::Usage(_) => 2,
+            _ => 1,
+        }
+    }
+
+    /// A closure for `map_err` that attaches the file and what was being done with it.
+    pub fn io<'a>(action: &'static str, path: &'a Path) -> impl FnOnce(std::io::Error) -> TrainError + 'a {
+        move |source| TrainError::Io {
+            action,
+            path: path.to_path_buf(),
+            source,
+        }
+    }
+
+    /// A closure for `map_err` that attaches what was being done.
+    pub fn tensor(place: &'static str) -> impl Fn(tch::TchError) -> TrainError {
+        move |source| TrainError::Tensor { place, source }
+    }
+}
