@@ -7,10 +7,12 @@ pub mod config;
 pub mod error;
 pub mod grid;
 mod num;
+pub mod precond;
 pub mod schedule;
 pub mod sde;
 
 pub use config::SdeConfig;
 pub use error::ConfigError;
 pub use grid::{Grid, GridConfig};
+pub use precond::{NetCoefs, Precond, PrecondConfig};
 pub use sde::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain};
