@@ -1,8 +1,13 @@
 //! Samplers for score-based generative models over a score-function trait, on the host, without libtorch.
 
+pub mod config;
+pub mod correct;
 pub mod error;
+pub mod flow;
 pub mod noise;
 pub mod observe;
+pub mod predict;
+pub mod rk;
 pub mod sampler;
 pub mod score;
 pub mod state;

@@ -1,6 +1,17 @@
 //! A sampler takes a batch at the start time to a batch at the end time.
 
+mod finish;
+mod heun;
+mod ode;
+mod predictor_corrector;
+mod step;
+
+pub use finish::Final;
+pub use heun::{Churn, Heun};
+pub use ode::{AdaptiveOde, FixedOde};
+pub use predictor_corrector::PredictorCorrector;
 use sde_core::Sde;
+pub use step::{CountedScore, Scratch, StepCtx};
 
 use crate::{NoiseSource, Observer, ScoreFn, SolveError, State};
 
@@ -60,9 +71,18 @@ pub trait Sampler<S: State>: Send + Sync {
     /// Facts about the method.
     fn info(&self) -> MethodInfo;
 
+    /// Time at which the integration starts: the time of the `x` that [`Sampler::run`] expects.
+    fn t_start(&self) -> f64;
+
     /// Moves `x` from the start time to the end time in place.
     ///
     /// # Errors
     /// [`SolveError`], naming row, time and step; `x` is then unspecified.
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError>;
+}
+
+/// Standard deviation of the normals that a run starts from: the SDE's prior at the end of its domain, and the kernel's
+/// own noise where a run starts earlier.
+pub fn prior_std_at(sde: &dyn Sde, t_start: f64) -> f64 {
+    if t_start == sde.domain().t_end { sde.prior_std() } else { sde.marginal(t_start).std }
 }

@@ -1,5 +1,17 @@
 //! Watching a run: progress, trajectories, early stop.
 
+mod chain;
+mod early_stop;
+mod nan_guard;
+mod progress;
+mod trajectory;
+
+pub use chain::Chain;
+pub use early_stop::{EarlyStop, StopFlag};
+pub use nan_guard::NanGuard;
+pub use progress::Progress;
+pub use trajectory::Trajectory;
+
 use std::ops::ControlFlow;
 
 use crate::{SolveStats, State};

@@ -1,0 +1,137 @@
+use sde_core::grid::Grid;
+
+use super::finish::tweedie;
+use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StopReason};
+use crate::flow::Flow;
+use crate::observe::NanGuard;
+use crate::rk::adaptive::{Limits, integrate};
+use crate::rk::engine::{Stages, step};
+use crate::rk::tableau::Tableau;
+use crate::{Observer, SolveError, State, StepInfo};
+
+/// The probability flow by an explicit Runge-Kutta method on a grid.
+///
+/// Evaluations: `steps` times the stages, and one for the final Tweedie step. Memory: two states and one a stage.
+/// Sources: [`Flow`] and the tableaus.
+#[derive(Debug, Clone)]
+pub struct FixedOde {
+    pub(crate) tableau: &'static Tableau,
+    pub(crate) grid: Grid,
+    pub(crate) final_step: Final,
+}
+
+impl<S: State> Sampler<S> for FixedOde {
+    fn info(&self) -> MethodInfo {
+        info(self.tableau)
+    }
+
+    fn t_start(&self) -> f64 {
+        self.grid.times()[0]
+    }
+
+    fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
+        let times = self.grid.times();
+        let score = CountedScore::new(job.score);
+        let guard = NanGuard::new(job.first_row);
+        guard.check(x, None, times[0], times[0], 0)?;
+        let mut flow = Flow::new(job.sde, &score);
+        let mut w = Stages::new(self.tableau, x);
+        let steps = Some(times.len() as u64 - 1);
+        let mut info = StepInfo { step: 0, steps, t: times[0], nfe: 0, first_row: job.first_row };
+        observer.start(&info, x);
+        let mut stop = StopReason::Finished;
+        for (index, pair) in times.windows(2).enumerate() {
+            step(self.tableau, &mut flow, pair[0], pair[1], x, &mut w)?;
+            if x.first_non_finite_row().is_some() {
+                // The first slope that is not finite tells which evaluation went wrong.
+                let bad = w.slopes.iter().position(|slope| slope.first_non_finite_row().is_some());
+                let t = bad.map_or(pair[1], |stage| pair[0] + self.tableau.c[stage] * (pair[1] - pair[0]));
+                guard.check(x, bad.map(|stage| &w.slopes[stage]), t, pair[1], index as u64)?;
+            }
+            info = StepInfo { step: index as u64, t: pair[1], nfe: score.nfe(), ..info };
+            if observer.step(&info, x).is_break() {
+                stop = StopReason::Stopped;
+                break;
+            }
+        }
+        if stop == StopReason::Finished {
+            finish(self.final_step, job, &score, info.t, info.step + 1, x)?;
+        }
+        let nfe = score.nfe();
+        let row_evaluations = nfe * x.rows() as u64;
+        let stats = SolveStats { nfe, steps: info.step + 1, rejected: 0, row_evaluations, stop };
+        observer.end(&stats, x);
+        Ok(stats)
+    }
+}
+
+/// The probability flow by an embedded Runge-Kutta pair in `t`, one step size per row.
+///
+/// Evaluations and memory: [`integrate`]; one evaluation more for the final Tweedie step. Observers see a round of
+/// attempts as a step; rows then stand at different times.
+#[derive(Debug, Clone)]
+pub struct AdaptiveOde {
+    pub(crate) tableau: &'static Tableau,
+    pub(crate) t_start: f64,
+    pub(crate) t_end: f64,
+    pub(crate) limits: Limits,
+    pub(crate) final_step: Final,
+}
+
+impl<S: State> Sampler<S> for AdaptiveOde {
+    fn info(&self) -> MethodInfo {
+        MethodInfo { evaluations: self.tableau.stages() as u32 - 1, ..info(self.tableau) }
+    }
+
+    fn t_start(&self) -> f64 {
+        self.t_start
+    }
+
+    fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
+        let score = CountedScore::new(job.score);
+        let mut flow = Flow::new(job.sde, &score);
+        let start = StepInfo { step: 0, steps: None, t: self.t_start, nfe: 0, first_row: job.first_row };
+        observer.start(&start, x);
+        let (from, to) = (self.t_start, self.t_end);
+        let solved =
+            integrate(self.tableau, &mut flow, from, to, self.limits, job.first_row, x, &mut |info, x| {
+                observer.step(info, x)
+            })?;
+        let before = score.nfe();
+        if solved.stop == StopReason::Finished {
+            finish(self.final_step, job, &score, to, solved.steps, x)?;
+        }
+        let after = score.nfe() - before;
+        let stats = SolveStats {
+            nfe: solved.nfe + after,
+            steps: solved.steps,
+            rejected: solved.rejected,
+            row_evaluations: solved.row_evaluations + after * x.rows() as u64,
+            stop: solved.stop,
+        };
+        observer.end(&stats, x);
+        Ok(stats)
+    }
+}
+
+fn info(tableau: &Tableau) -> MethodInfo {
+    MethodInfo {
+        name: tableau.name,
+        order: f64::from(tableau.order),
+        evaluations: tableau.stages() as u32,
+        stochastic: false,
+        couples_rows: false,
+    }
+}
+
+/// The end of a deterministic run: its mean is the state itself.
+fn finish<S: State>(
+    end: Final, job: &Job<S>, score: &CountedScore<S>, t: f64, step: u64, x: &mut S,
+) -> Result<(), SolveError> {
+    if end != Final::Tweedie {
+        return Ok(());
+    }
+    let mut w = Scratch::new(x);
+    tweedie(job.sde, score, t, x, &mut w)?;
+    NanGuard::new(job.first_row).check(x, Some(&w.score), t, t, step)
+}
