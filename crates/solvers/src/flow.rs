@@ -17,7 +17,12 @@ pub struct Flow<'a, S: State> {
 impl<'a, S: State> Flow<'a, S> {
     /// The flow of a model under its SDE.
     pub fn new(sde: &'a dyn Sde, score: &'a CountedScore<'a, S>) -> Self {
-        Self { sde, score, drift: Vec::new(), score_coef: Vec::new() }
+        Self {
+            sde,
+            score,
+            drift: Vec::new(),
+            score_coef: Vec::new(),
+        }
     }
 }
 
@@ -36,7 +41,8 @@ impl<S: State> Rhs<S> for Flow<'_, S> {
                 self.drift.clear();
                 self.drift.extend(times.iter().map(|t| self.sde.drift_coef(*t)));
                 self.score_coef.clear();
-                self.score_coef.extend(times.iter().map(|t| -0.5 * self.sde.diffusion_sq(*t)));
+                self.score_coef
+                    .extend(times.iter().map(|t| -0.5 * self.sde.diffusion_sq(*t)));
                 dx.scale(Coef::PerRow(&self.score_coef));
                 if self.drift.iter().any(|drift| *drift != 0.0) {
                     dx.axpy(Coef::PerRow(&self.drift), x);

@@ -4,7 +4,11 @@ use super::*;
 
 impl From<ConfigError> for SolveError {
     fn from(error: ConfigError) -> Self {
-        Self::Config { key: error.key, value: error.value, reason: error.reason }
+        Self::Config {
+            key: error.key,
+            value: error.value,
+            reason: error.reason,
+        }
     }
 }
 
@@ -45,7 +49,10 @@ struct Common<'a> {
 impl Common<'_> {
     fn ends(&self, sde: &dyn Sde) -> (f64, f64) {
         let domain = sde.domain();
-        (self.t_start.unwrap_or(domain.t_end), self.t_end.unwrap_or(domain.sample_eps))
+        (
+            self.t_start.unwrap_or(domain.t_end),
+            self.t_end.unwrap_or(domain.sample_eps),
+        )
     }
 
     /// The grid; `usual` where none is given.
@@ -70,7 +77,11 @@ impl Common<'_> {
 fn usual_sde_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> GridConfig {
     let (first, last) = (sde.lambda(t_start), sde.lambda(t_end));
     let share = (sde.lambda(0.5 * (t_start + t_end)) - first) / (last - first);
-    if share < 0.15 { GridConfig::Karras { rho: 7.0 } } else { GridConfig::Uniform {} }
+    if share < 0.15 {
+        GridConfig::Karras { rho: 7.0 }
+    } else {
+        GridConfig::Uniform {}
+    }
 }
 
 /// Equidistant times where the SDE has a drift that holds the scale of the state; otherwise the state's scale is the noise
@@ -84,21 +95,32 @@ fn usual_ode_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> GridConfig {
 }
 
 fn refuse(key: &str, value: impl ToString, reason: impl Into<String>) -> SolveError {
-    SolveError::Config { key: format!("sampler.{key}"), value: value.to_string(), reason: reason.into() }
+    SolveError::Config {
+        key: format!("sampler.{key}"),
+        value: value.to_string(),
+        reason: reason.into(),
+    }
 }
 
 fn check_snr(snr: f64) -> Result<(), SolveError> {
     if snr > 0.0 && snr < 1.0 {
         return Ok(());
     }
-    Err(refuse("snr", snr, "must lie above 0 and below 1, where a Langevin step stops being stable"))
+    Err(refuse(
+        "snr",
+        snr,
+        "must lie above 0 and below 1, where a Langevin step stops being stable",
+    ))
 }
 
 fn check_corrector_steps(count: u32, levels: usize) -> Result<(), SolveError> {
     if count == 0 {
         return Err(refuse("corrector_steps", count, "must be at least 1"));
     }
-    if (levels as u64).checked_mul(u64::from(count)).is_none_or(|draws| draws > u64::from(u32::MAX)) {
+    if (levels as u64)
+        .checked_mul(u64::from(count))
+        .is_none_or(|draws| draws > u64::from(u32::MAX))
+    {
         let reason = format!("times {levels} levels is more draws than can be addressed (4294967295)");
         return Err(refuse("corrector_steps", count, reason));
     }
@@ -119,7 +141,11 @@ fn check_end(sde: &dyn Sde, t_end: f64) -> Result<(), SolveError> {
         return Ok(());
     }
     let usual = sde.domain().sample_eps;
-    Err(refuse("t_end", t_end, format!("no noise is left there, so there is no score; take {usual}")))
+    Err(refuse(
+        "t_end",
+        t_end,
+        format!("no noise is left there, so there is no score; take {usual}"),
+    ))
 }
 
 fn refuse_song_compat(kind: &str, grid: Option<&GridConfig>) -> Result<(), SolveError> {
@@ -134,7 +160,13 @@ impl PcConfig {
     fn build<S: State + 'static>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let grid_config = self.grid.as_ref();
         let (steps, t_start, t_end) = (self.steps, self.t_start, self.t_end);
-        let common = Common { steps, usual_steps: 500, t_start, t_end, grid: grid_config };
+        let common = Common {
+            steps,
+            usual_steps: 500,
+            t_start,
+            t_end,
+            grid: grid_config,
+        };
         let grid = common.grid(sde, usual_sde_grid(sde, common.ends(sde)))?;
         if !(self.eta.is_finite() && self.eta >= 0.0) {
             return Err(refuse("eta", self.eta, "must be a finite number >= 0"));
@@ -153,7 +185,11 @@ impl PcConfig {
             }
             PredictorKind::Ancestral | PredictorKind::ReverseDiffusion => grid.check_spans(sde)?,
             PredictorKind::None if self.corrector == CorrectorKind::None => {
-                return Err(refuse("predictor", "none", "without a corrector nothing would move the samples"));
+                return Err(refuse(
+                    "predictor",
+                    "none",
+                    "without a corrector nothing would move the samples",
+                ));
             }
             PredictorKind::None => check_end(sde, grid.end())?,
             PredictorKind::EulerMaruyama => {}
@@ -184,7 +220,13 @@ impl LangevinConfig {
     fn build<S: State + 'static>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         refuse_song_compat("langevin", self.grid.as_ref())?;
         let (steps, t_start, t_end) = (self.steps, self.t_start, self.t_end);
-        let common = Common { steps, usual_steps: 100, t_start, t_end, grid: self.grid.as_ref() };
+        let common = Common {
+            steps,
+            usual_steps: 100,
+            t_start,
+            t_end,
+            grid: self.grid.as_ref(),
+        };
         let grid = common.grid(sde, usual_sde_grid(sde, common.ends(sde)))?;
         check_end(sde, grid.end())?;
         check_snr(self.snr)?;
@@ -204,18 +246,41 @@ impl HeunConfig {
     fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         refuse_song_compat("heun", self.grid.as_ref())?;
         let (steps, t_start, t_end) = (self.steps, self.t_start, self.t_end);
-        let common = Common { steps, usual_steps: 40, t_start, t_end, grid: self.grid.as_ref() };
+        let common = Common {
+            steps,
+            usual_steps: 40,
+            t_start,
+            t_end,
+            grid: self.grid.as_ref(),
+        };
         let grid = common.grid(sde, GridConfig::Karras { rho: 7.0 })?;
-        for (key, value) in [("s_churn", self.s_churn), ("s_min", self.s_min), ("s_noise", self.s_noise)] {
+        for (key, value) in [
+            ("s_churn", self.s_churn),
+            ("s_min", self.s_min),
+            ("s_noise", self.s_noise),
+        ] {
             if !(value.is_finite() && value >= 0.0) {
                 return Err(refuse(key, value, "must be a finite number >= 0"));
             }
         }
         if self.s_max.is_nan() || self.s_max < self.s_min {
-            return Err(refuse("s_max", self.s_max, format!("must not lie below s_min = {}", self.s_min)));
+            return Err(refuse(
+                "s_max",
+                self.s_max,
+                format!("must not lie below s_min = {}", self.s_min),
+            ));
         }
-        let churn = Churn { amount: self.s_churn, min: self.s_min, max: self.s_max, noise: self.s_noise };
-        Ok(Box::new(Heun { grid, churn, final_step: ending(self.final_step, None) }))
+        let churn = Churn {
+            amount: self.s_churn,
+            min: self.s_min,
+            max: self.s_max,
+            noise: self.s_noise,
+        };
+        Ok(Box::new(Heun {
+            grid,
+            churn,
+            final_step: ending(self.final_step, None),
+        }))
     }
 }
 
@@ -223,7 +288,13 @@ impl OdeConfig {
     fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         refuse_song_compat("ode", self.grid.as_ref())?;
         let (steps, t_start, t_end) = (self.steps, self.t_start, self.t_end);
-        let common = Common { steps, usual_steps: 100, t_start, t_end, grid: self.grid.as_ref() };
+        let common = Common {
+            steps,
+            usual_steps: 100,
+            t_start,
+            t_end,
+            grid: self.grid.as_ref(),
+        };
         let final_step = ending(self.final_step, None);
         let tableau: &'static Tableau = match self.method {
             OdeMethod::Euler => &EULER,
@@ -246,27 +317,42 @@ impl OdeConfig {
         if tableau.stages() > 1 {
             check_end(sde, grid.end())?;
         }
-        Ok(Box::new(FixedOde { tableau, grid, final_step }))
+        Ok(Box::new(FixedOde {
+            tableau,
+            grid,
+            final_step,
+        }))
     }
 
     fn adaptive<S: State>(
-        &self, sde: &dyn Sde, common: &Common, final_step: Final,
+        &self,
+        sde: &dyn Sde,
+        common: &Common,
+        final_step: Final,
     ) -> Result<Box<dyn Sampler<S>>, SolveError> {
         if let Some(steps) = self.steps {
             let reason = "dp5 chooses its steps by rtol and atol; remove this key or take a fixed method";
             return Err(refuse("steps", steps, reason));
         }
         if common.grid.is_some() {
-            return Err(refuse("grid", "given", "dp5 chooses its own times; remove this table"));
+            return Err(refuse(
+                "grid",
+                "given",
+                "dp5 chooses its own times; remove this table",
+            ));
         }
         let (t_start, t_end) = common.ends(sde);
         // One span: only its ends are wanted, with their checks.
         GridConfig::Uniform {}.build(sde, 1, t_start, t_end)?;
         check_end(sde, t_end)?;
-        let tolerance = Tolerance { atol: self.atol.unwrap_or(1e-5), rtol: self.rtol.unwrap_or(1e-5) };
+        let tolerance = Tolerance {
+            atol: self.atol.unwrap_or(1e-5),
+            rtol: self.rtol.unwrap_or(1e-5),
+        };
         for (key, value) in [("rtol", tolerance.rtol), ("atol", tolerance.atol)] {
             if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
-                let reason = format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
+                let reason =
+                    format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
                 return Err(refuse(key, value, reason));
             }
         }
@@ -279,8 +365,18 @@ impl OdeConfig {
             let reason = format!("must be >= 0 and below the time to cover, {}", t_start - t_end);
             return Err(refuse("min_step", min_step, reason));
         }
-        let limits = Limits { tolerance, max_steps, min_step };
-        Ok(Box::new(AdaptiveOde { tableau: &DP5, t_start, t_end, limits, final_step }))
+        let limits = Limits {
+            tolerance,
+            max_steps,
+            min_step,
+        };
+        Ok(Box::new(AdaptiveOde {
+            tableau: &DP5,
+            t_start,
+            t_end,
+            limits,
+            final_step,
+        }))
     }
 }
 

@@ -15,11 +15,23 @@ pub struct AnnealedLangevin {
 
 impl<S: State> Corrector<S> for AnnealedLangevin {
     fn info(&self) -> MethodInfo {
-        MethodInfo { name: "ald", order: 1.0, evaluations: 1, stochastic: true, couples_rows: false }
+        MethodInfo {
+            name: "ald",
+            order: 1.0,
+            evaluations: 1,
+            stochastic: true,
+            couples_rows: false,
+        }
     }
 
     fn step(
-        &self, ctx: &StepCtx<S>, t: f64, step_ratio: f64, draw: Draw, x: &mut S, w: &mut Scratch<S>,
+        &self,
+        ctx: &StepCtx<S>,
+        t: f64,
+        step_ratio: f64,
+        draw: Draw,
+        x: &mut S,
+        w: &mut Scratch<S>,
     ) -> Result<(), SolveError> {
         Langevin { snr: self.snr }.step(ctx, t, step_ratio, draw, x, w)
     }

@@ -27,7 +27,13 @@ impl<S: State> Corrector<S> for BatchLangevin {
     }
 
     fn step(
-        &self, ctx: &StepCtx<S>, t: f64, step_ratio: f64, draw: Draw, x: &mut S, w: &mut Scratch<S>,
+        &self,
+        ctx: &StepCtx<S>,
+        t: f64,
+        step_ratio: f64,
+        draw: Draw,
+        x: &mut S,
+        w: &mut Scratch<S>,
     ) -> Result<(), SolveError> {
         if x.rows() == 0 {
             return Ok(());

@@ -16,13 +16,30 @@ pub struct Langevin {
 
 impl<S: State> Corrector<S> for Langevin {
     fn info(&self) -> MethodInfo {
-        MethodInfo { name: "langevin", order: 1.0, evaluations: 1, stochastic: true, couples_rows: false }
+        MethodInfo {
+            name: "langevin",
+            order: 1.0,
+            evaluations: 1,
+            stochastic: true,
+            couples_rows: false,
+        }
     }
 
     fn step(
-        &self, ctx: &StepCtx<S>, t: f64, step_ratio: f64, draw: Draw, x: &mut S, w: &mut Scratch<S>,
+        &self,
+        ctx: &StepCtx<S>,
+        t: f64,
+        step_ratio: f64,
+        draw: Draw,
+        x: &mut S,
+        w: &mut Scratch<S>,
     ) -> Result<(), SolveError> {
         let step = sigma_rule(ctx.sde, t, self.snr, step_ratio);
-        AffineStep { state: 1.0, score: step, noise: (2.0 * step).sqrt() }.apply(ctx, t, draw, x, w)
+        AffineStep {
+            state: 1.0,
+            score: step,
+            noise: (2.0 * step).sqrt(),
+        }
+        .apply(ctx, t, draw, x, w)
     }
 }

@@ -26,7 +26,13 @@ pub trait Corrector<S: State>: Send + Sync + Debug {
     /// # Errors
     /// Those of the score function and of the noise.
     fn step(
-        &self, ctx: &StepCtx<S>, t: f64, step_ratio: f64, draw: Draw, x: &mut S, w: &mut Scratch<S>,
+        &self,
+        ctx: &StepCtx<S>,
+        t: f64,
+        step_ratio: f64,
+        draw: Draw,
+        x: &mut S,
+        w: &mut Scratch<S>,
     ) -> Result<(), SolveError>;
 }
 
@@ -46,5 +52,8 @@ pub fn sigma_rule(sde: &dyn Sde, t: f64, snr: f64, step_ratio: f64) -> f64 {
 
 /// The address of the noise of the `inner`-th corrector step at grid point `step`, of `per_point`.
 pub(crate) fn corrector_draw(step: u32, per_point: u32, inner: u32) -> Draw {
-    Draw { step: step * per_point + inner, purpose: Purpose::Corrector }
+    Draw {
+        step: step * per_point + inner,
+        purpose: Purpose::Corrector,
+    }
 }

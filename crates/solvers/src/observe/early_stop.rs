@@ -11,7 +11,11 @@ pub struct EarlyStop<F>(pub F);
 
 impl<S: State, F: FnMut(&StepInfo, &S) -> bool> Observer<S> for EarlyStop<F> {
     fn step(&mut self, info: &StepInfo, x: &S) -> ControlFlow<()> {
-        if (self.0)(info, x) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if (self.0)(info, x) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }
 
@@ -21,6 +25,10 @@ pub struct StopFlag<'a>(pub &'a AtomicBool);
 
 impl<S: State> Observer<S> for StopFlag<'_> {
     fn step(&mut self, _info: &StepInfo, _x: &S) -> ControlFlow<()> {
-        if self.0.load(Ordering::Relaxed) { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+        if self.0.load(Ordering::Relaxed) {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
     }
 }

@@ -19,13 +19,25 @@ impl NanGuard {
     /// # Errors
     /// [`SolveError::NonFinite`] for `score` or `state`.
     pub fn check<S: State>(
-        &self, x: &S, score: Option<&S>, t_score: f64, t_state: f64, step: u64,
+        &self,
+        x: &S,
+        score: Option<&S>,
+        t_score: f64,
+        t_state: f64,
+        step: u64,
     ) -> Result<(), SolveError> {
-        let Some(row) = x.first_non_finite_row() else { return Ok(()) };
+        let Some(row) = x.first_non_finite_row() else {
+            return Ok(());
+        };
         let (what, row, t) = match score.and_then(State::first_non_finite_row) {
             Some(row) => ("score", row, t_score),
             None => ("state", row, t_state),
         };
-        Err(SolveError::NonFinite { what, row: self.first_row + row as u64, t, step })
+        Err(SolveError::NonFinite {
+            what,
+            row: self.first_row + row as u64,
+            t,
+            step,
+        })
     }
 }

@@ -15,7 +15,12 @@ pub struct Progress<F> {
 impl<F: FnMut(&StepInfo)> Progress<F> {
     /// Reports each `every`-th step; 0 counts as 1.
     pub fn new(every: u64, report: F) -> Self {
-        Self { every: every.max(1), report, last: None, reported: None }
+        Self {
+            every: every.max(1),
+            report,
+            last: None,
+            reported: None,
+        }
     }
 }
 

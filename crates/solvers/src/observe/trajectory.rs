@@ -16,7 +16,12 @@ pub struct Trajectory<S> {
 impl<S: State> Trajectory<S> {
     /// Keeps each `every`-th step; 0 counts as 1.
     pub fn new(every: u64) -> Self {
-        Self { every: every.max(1), last_t: f64::NAN, times: Vec::new(), states: Vec::new() }
+        Self {
+            every: every.max(1),
+            last_t: f64::NAN,
+            times: Vec::new(),
+            states: Vec::new(),
+        }
     }
 
     /// The times of the states; the last one is that of the last step (for adaptive methods the largest over the rows).

@@ -16,16 +16,27 @@ impl Ancestral {
     /// The step's coefficients; not finite where the chain has no such step (VP with `beta gap >= 1`).
     pub fn coefs(&self, sde: &dyn Sde, span: Span) -> AffineStep {
         let step = sde.ancestral(span);
-        AffineStep { state: step.state_coef, score: step.score_coef, noise: step.std }
+        AffineStep {
+            state: step.state_coef,
+            score: step.score_coef,
+            noise: step.std,
+        }
     }
 }
 
 impl<S: State> Predictor<S> for Ancestral {
     fn info(&self) -> MethodInfo {
-        MethodInfo { name: "ancestral", order: 1.0, evaluations: 1, stochastic: true, couples_rows: false }
+        MethodInfo {
+            name: "ancestral",
+            order: 1.0,
+            evaluations: 1,
+            stochastic: true,
+            couples_rows: false,
+        }
     }
 
     fn step(&self, ctx: &StepCtx<S>, span: Span, x: &mut S, w: &mut Scratch<S>) -> Result<(), SolveError> {
-        self.coefs(ctx.sde, span).apply(ctx, span.from, predictor_draw(ctx.step), x, w)
+        self.coefs(ctx.sde, span)
+            .apply(ctx, span.from, predictor_draw(ctx.step), x, w)
     }
 }

@@ -39,6 +39,7 @@ impl<S: State> Predictor<S> for EulerMaruyama {
     }
 
     fn step(&self, ctx: &StepCtx<S>, span: Span, x: &mut S, w: &mut Scratch<S>) -> Result<(), SolveError> {
-        self.coefs(ctx.sde, span).apply(ctx, span.from, predictor_draw(ctx.step), x, w)
+        self.coefs(ctx.sde, span)
+            .apply(ctx, span.from, predictor_draw(ctx.step), x, w)
     }
 }

@@ -44,7 +44,12 @@ impl AffineStep {
     /// Evaluates the score at `t` and applies the step: one evaluation, one fused pass. The noise is not drawn where its
     /// factor is zero.
     pub(crate) fn apply<S: State>(
-        self, ctx: &StepCtx<S>, t: f64, draw: Draw, x: &mut S, w: &mut Scratch<S>,
+        self,
+        ctx: &StepCtx<S>,
+        t: f64,
+        draw: Draw,
+        x: &mut S,
+        w: &mut Scratch<S>,
     ) -> Result<(), SolveError> {
         ctx.score.evaluate(x, Coef::All(t), &mut w.score)?;
         let (state, score) = ((Coef::All(self.state), &*x), (Coef::All(self.score), &w.score));
@@ -61,5 +66,8 @@ impl AffineStep {
 
 /// The address of a predictor's noise.
 fn predictor_draw(step: u32) -> Draw {
-    Draw { step, purpose: Purpose::Predictor }
+    Draw {
+        step,
+        purpose: Purpose::Predictor,
+    }
 }

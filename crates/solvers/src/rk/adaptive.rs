@@ -66,23 +66,43 @@ impl Row {
 /// Where the tableau has no error estimate or is not first-same-as-last, an invariant of the callers here.
 #[allow(clippy::too_many_arguments)]
 pub fn integrate<S: State, R: Rhs<S>>(
-    tableau: &Tableau, rhs: &mut R, start: f64, end: f64, limits: Limits, first_row: u64, x: &mut S,
+    tableau: &Tableau,
+    rhs: &mut R,
+    start: f64,
+    end: f64,
+    limits: Limits,
+    first_row: u64,
+    x: &mut S,
     round: &mut dyn FnMut(&StepInfo, &S) -> ControlFlow<()>,
 ) -> Result<AdaptiveStats, SolveError> {
     let error_weights = tableau.error.expect("adaptive tableaus carry an error estimate");
-    assert!(tableau.first_same_as_last, "adaptive tableaus are first-same-as-last");
+    assert!(
+        tableau.first_same_as_last,
+        "adaptive tableaus are first-same-as-last"
+    );
     let mut w = Work::new(tableau, x);
     let stages = tableau.stages();
     w.t.fill(start);
     rhs.eval(x, Coef::PerRow(&w.t), &mut w.slopes[0])?;
     for (what, state) in [("state", &*x), ("score", &w.slopes[0])] {
         if let Some(row) = state.first_non_finite_row() {
-            return Err(SolveError::NonFinite { what, row: first_row + row as u64, t: start, step: 0 });
+            return Err(SolveError::NonFinite {
+                what,
+                row: first_row + row as u64,
+                t: start,
+                step: 0,
+            });
         }
     }
     let mut rows = first_steps(tableau, rhs, start, end, limits.tolerance, x, &mut w)?;
     let controller = PiController::new(tableau.order);
-    let mut info = StepInfo { step: 0, steps: None, t: start, nfe: 2, first_row };
+    let mut info = StepInfo {
+        step: 0,
+        steps: None,
+        t: start,
+        nfe: 2,
+        first_row,
+    };
     let mut stop = StopReason::Finished;
     while rows.iter().any(|row| !row.done()) {
         for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| !row.done()) {
@@ -98,14 +118,23 @@ pub fn integrate<S: State, R: Rhs<S>>(
             if !row.done() && !w.error[index].is_finite() && too_small(row, limits) {
                 let what = if w.row_is_finite(index) { "state" } else { "score" };
                 let (row_id, step) = (first_row + index as u64, row.attempts - 1);
-                return Err(SolveError::NonFinite { what, row: row_id, t: row.t, step });
+                return Err(SolveError::NonFinite {
+                    what,
+                    row: row_id,
+                    t: row.t,
+                    step,
+                });
             }
         }
         x.select_rows(&w.accept, &w.next);
         let (head, tail) = w.slopes.split_at_mut(stages - 1);
         head[0].select_rows(&w.accept, &tail[0]);
         let t = rows.iter().map(|row| row.t).fold(end, f64::max);
-        info = StepInfo { t, nfe: info.nfe + stages as u64 - 1, ..info };
+        info = StepInfo {
+            t,
+            nfe: info.nfe + stages as u64 - 1,
+            ..info
+        };
         if round(&info, x).is_break() {
             stop = StopReason::Stopped;
             break;
@@ -130,14 +159,22 @@ fn too_small(row: &Row, limits: Limits) -> bool {
 /// Fits the next attempt to the end time and checks the limits.
 fn prepare(row: &mut Row, end: f64, limits: Limits, index: u64) -> Result<(), SolveError> {
     if row.attempts >= limits.max_steps {
-        return Err(SolveError::StepLimit { row: index, t: row.t, steps: limits.max_steps });
+        return Err(SolveError::StepLimit {
+            row: index,
+            t: row.t,
+            steps: limits.max_steps,
+        });
     }
     let left = row.t - end;
     row.last = 1.01 * row.h >= left;
     if row.last {
         row.h = left;
     } else if too_small(row, limits) {
-        return Err(SolveError::StepTooSmall { row: index, t: row.t, step_size: row.h });
+        return Err(SolveError::StepTooSmall {
+            row: index,
+            t: row.t,
+            step_size: row.h,
+        });
     }
     row.attempts += 1;
     Ok(())
@@ -190,7 +227,11 @@ impl<S: State> Work<S> {
     fn stage(&mut self, tableau: &Tableau, stage: usize, rows: &[Row], end: f64, x: &S) {
         let c = tableau.c[stage];
         for (t, row) in self.t.iter_mut().zip(rows) {
-            *t = if row.done() || (row.last && c == 1.0) { end } else { (row.t - c * row.h).max(end) };
+            *t = if row.done() || (row.last && c == 1.0) {
+                end
+            } else {
+                (row.t - c * row.h).max(end)
+            };
         }
         let weights = tableau.a[stage];
         scale_weights(&mut self.coefs, weights, rows);
@@ -201,7 +242,8 @@ impl<S: State> Work<S> {
     fn estimate(&mut self, weights: &[f64], rows: &[Row], tolerance: Tolerance, x: &S) {
         scale_weights(&mut self.coefs, weights, rows);
         combine(&mut self.error_state, None, &self.coefs, weights, &self.slopes);
-        self.error_state.error_rows(x, &self.next, tolerance, &mut self.error);
+        self.error_state
+            .error_rows(x, &self.next, tolerance, &mut self.error);
     }
 
     /// Whether the slopes of a row are finite; for messages only.
@@ -218,7 +260,11 @@ impl<S: State> Work<S> {
 
 /// `coefs_j[row] <- -weights_j h_row`.
 fn scale_weights(coefs: &mut [Vec<f64>], weights: &[f64], rows: &[Row]) {
-    for (coefs, weight) in coefs.iter_mut().zip(weights).filter(|(_, weight)| **weight != 0.0) {
+    for (coefs, weight) in coefs
+        .iter_mut()
+        .zip(weights)
+        .filter(|(_, weight)| **weight != 0.0)
+    {
         for (coef, row) in coefs.iter_mut().zip(rows) {
             *coef = -weight * row.h;
         }
@@ -229,7 +275,12 @@ fn scale_weights(coefs: &mut [Vec<f64>], weights: &[f64], rows: &[Row]) {
 fn combine<S: State>(out: &mut S, x: Option<&S>, coefs: &[Vec<f64>], weights: &[f64], slopes: &[S]) {
     let mut terms = [(Coef::All(1.0), x.unwrap_or(&slopes[0])); MAX_STAGES + 1];
     let mut used = usize::from(x.is_some());
-    for (j, slope) in slopes.iter().enumerate().take(weights.len()).filter(|(j, _)| weights[*j] != 0.0) {
+    for (j, slope) in slopes
+        .iter()
+        .enumerate()
+        .take(weights.len())
+        .filter(|(j, _)| weights[*j] != 0.0)
+    {
         terms[used] = (Coef::PerRow(&coefs[j]), slope);
         used += 1;
     }
@@ -238,17 +289,28 @@ fn combine<S: State>(out: &mut S, x: Option<&S>, coefs: &[Vec<f64>], weights: &[
 
 /// The start step of every row (Hairer, Norsett and Wanner 1993, II.4, "starting step size").
 fn first_steps<S: State, R: Rhs<S>>(
-    tableau: &Tableau, rhs: &mut R, start: f64, end: f64, tolerance: Tolerance, x: &S, w: &mut Work<S>,
+    tableau: &Tableau,
+    rhs: &mut R,
+    start: f64,
+    end: f64,
+    tolerance: Tolerance,
+    x: &S,
+    w: &mut Work<S>,
 ) -> Result<Vec<Row>, SolveError> {
     let span = start - end;
     let [state_norm, slope_norm, h0, change, ..] = &mut w.coefs;
     x.error_rows(x, x, tolerance, state_norm);
     w.slopes[0].error_rows(x, x, tolerance, slope_norm);
     for ((h, state), slope) in h0.iter_mut().zip(&*state_norm).zip(&*slope_norm) {
-        let guess = if *state < 1e-5 || *slope < 1e-5 { 1e-6 * span } else { 0.01 * state / slope };
+        let guess = if *state < 1e-5 || *slope < 1e-5 {
+            1e-6 * span
+        } else {
+            0.01 * state / slope
+        };
         *h = -(guess.min(span));
     }
-    w.next.lincomb(&[(Coef::All(1.0), x), (Coef::PerRow(h0), &w.slopes[0])]);
+    w.next
+        .lincomb(&[(Coef::All(1.0), x), (Coef::PerRow(h0), &w.slopes[0])]);
     for (t, h) in w.t.iter_mut().zip(&*h0) {
         *t = (start + h).max(end);
     }
@@ -260,9 +322,20 @@ fn first_steps<S: State, R: Rhs<S>>(
     let row = |index: usize| {
         let h0 = -h0[index];
         let steepest = slope_norm[index].max(change[index] / h0);
-        let h1 = if steepest <= 1e-15 { (1e-6 * span).max(1e-3 * h0) } else { (0.01 / steepest).powf(1.0 / order) };
+        let h1 = if steepest <= 1e-15 {
+            (1e-6 * span).max(1e-3 * h0)
+        } else {
+            (0.01 / steepest).powf(1.0 / order)
+        };
         let h = if h1.is_finite() { (100.0 * h0).min(h1) } else { h0 };
-        Row { t: start, h: h.min(span), last: false, memory: Memory::default(), accepted: 0, attempts: 0 }
+        Row {
+            t: start,
+            h: h.min(span),
+            last: false,
+            memory: Memory::default(),
+            accepted: 0,
+            attempts: 0,
+        }
     };
     Ok((0..x.rows()).map(row).collect())
 }

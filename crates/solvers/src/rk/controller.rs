@@ -25,7 +25,10 @@ pub struct Memory {
 
 impl Default for Memory {
     fn default() -> Self {
-        Self { last_error: 1e-4, rejected: false }
+        Self {
+            last_error: 1e-4,
+            rejected: false,
+        }
     }
 }
 
@@ -55,17 +58,29 @@ impl PiController {
     pub fn decide(&self, error: f64, memory: &mut Memory) -> Decision {
         if !error.is_finite() {
             memory.rejected = true;
-            return Decision { accept: false, factor: self.shrink };
+            return Decision {
+                accept: false,
+                factor: self.shrink,
+            };
         }
         let proportional = error.powf(self.proportional);
         if error > 1.0 {
             memory.rejected = true;
-            return Decision { accept: false, factor: (self.safety / proportional).max(self.shrink) };
+            return Decision {
+                accept: false,
+                factor: (self.safety / proportional).max(self.shrink),
+            };
         }
         let factor = self.safety * memory.last_error.powf(self.integral) / proportional;
         let most = if memory.rejected { 1.0 } else { self.grow };
-        *memory = Memory { last_error: error.max(1e-4), rejected: false };
-        Decision { accept: true, factor: factor.clamp(self.shrink, self.grow).min(most) }
+        *memory = Memory {
+            last_error: error.max(1e-4),
+            rejected: false,
+        };
+        Decision {
+            accept: true,
+            factor: factor.clamp(self.shrink, self.grow).min(most),
+        }
     }
 }
 
@@ -77,14 +92,44 @@ mod tests {
     fn decisions_at_the_edges() {
         let controller = PiController::new(5);
         let mut memory = Memory::default();
-        assert_eq!(controller.decide(0.0, &mut memory), Decision { accept: true, factor: 10.0 });
-        assert_eq!(controller.decide(1e30, &mut memory), Decision { accept: false, factor: 0.2 });
+        assert_eq!(
+            controller.decide(0.0, &mut memory),
+            Decision {
+                accept: true,
+                factor: 10.0
+            }
+        );
+        assert_eq!(
+            controller.decide(1e30, &mut memory),
+            Decision {
+                accept: false,
+                factor: 0.2
+            }
+        );
         for error in [f64::NAN, f64::INFINITY] {
-            assert_eq!(controller.decide(error, &mut memory), Decision { accept: false, factor: 0.2 });
+            assert_eq!(
+                controller.decide(error, &mut memory),
+                Decision {
+                    accept: false,
+                    factor: 0.2
+                }
+            );
         }
         // No growth directly after a rejection, and growth again after that.
-        assert_eq!(controller.decide(1e-9, &mut memory), Decision { accept: true, factor: 1.0 });
-        assert_eq!(controller.decide(1e-9, &mut memory), Decision { accept: true, factor: 10.0 });
+        assert_eq!(
+            controller.decide(1e-9, &mut memory),
+            Decision {
+                accept: true,
+                factor: 1.0
+            }
+        );
+        assert_eq!(
+            controller.decide(1e-9, &mut memory),
+            Decision {
+                accept: true,
+                factor: 10.0
+            }
+        );
         let at_tolerance = controller.decide(1.0, &mut memory);
         assert!(at_tolerance.accept && at_tolerance.factor < 0.9);
     }

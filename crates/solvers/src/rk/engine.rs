@@ -18,7 +18,10 @@ pub struct Stages<S> {
 impl<S: State> Stages<S> {
     /// `stages() + 1` states of the shape of `x`.
     pub fn new(tableau: &Tableau, x: &S) -> Self {
-        Self { slopes: (0..tableau.stages()).map(|_| x.zeros_like()).collect(), next: x.zeros_like() }
+        Self {
+            slopes: (0..tableau.stages()).map(|_| x.zeros_like()).collect(),
+            next: x.zeros_like(),
+        }
     }
 }
 
@@ -28,11 +31,20 @@ impl<S: State> Stages<S> {
 /// # Errors
 /// Those of the right-hand side.
 pub fn step<S: State, R: Rhs<S>>(
-    tableau: &Tableau, rhs: &mut R, from: f64, to: f64, x: &mut S, w: &mut Stages<S>,
+    tableau: &Tableau,
+    rhs: &mut R,
+    from: f64,
+    to: f64,
+    x: &mut S,
+    w: &mut Stages<S>,
 ) -> Result<(), SolveError> {
     let h = to - from;
     for (stage, row) in tableau.a.iter().enumerate() {
-        let t = if tableau.c[stage] == 1.0 { to } else { from + tableau.c[stage] * h };
+        let t = if tableau.c[stage] == 1.0 {
+            to
+        } else {
+            from + tableau.c[stage] * h
+        };
         if row.iter().all(|&a| a == 0.0) {
             rhs.eval(x, Coef::All(t), &mut w.slopes[stage])?;
         } else {

@@ -82,11 +82,37 @@ pub static DP5: Tableau = Tableau {
         &[1.0 / 5.0],
         &[3.0 / 40.0, 9.0 / 40.0],
         &[44.0 / 45.0, -56.0 / 15.0, 32.0 / 9.0],
-        &[19372.0 / 6561.0, -25360.0 / 2187.0, 64448.0 / 6561.0, -212.0 / 729.0],
-        &[9017.0 / 3168.0, -355.0 / 33.0, 46732.0 / 5247.0, 49.0 / 176.0, -5103.0 / 18656.0],
-        &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0],
+        &[
+            19372.0 / 6561.0,
+            -25360.0 / 2187.0,
+            64448.0 / 6561.0,
+            -212.0 / 729.0,
+        ],
+        &[
+            9017.0 / 3168.0,
+            -355.0 / 33.0,
+            46732.0 / 5247.0,
+            49.0 / 176.0,
+            -5103.0 / 18656.0,
+        ],
+        &[
+            35.0 / 384.0,
+            0.0,
+            500.0 / 1113.0,
+            125.0 / 192.0,
+            -2187.0 / 6784.0,
+            11.0 / 84.0,
+        ],
     ],
-    b: &[35.0 / 384.0, 0.0, 500.0 / 1113.0, 125.0 / 192.0, -2187.0 / 6784.0, 11.0 / 84.0, 0.0],
+    b: &[
+        35.0 / 384.0,
+        0.0,
+        500.0 / 1113.0,
+        125.0 / 192.0,
+        -2187.0 / 6784.0,
+        11.0 / 84.0,
+        0.0,
+    ],
     c: &[0.0, 1.0 / 5.0, 3.0 / 10.0, 4.0 / 5.0, 8.0 / 9.0, 1.0, 1.0],
     error: Some(&[
         71.0 / 57600.0,
@@ -118,9 +144,17 @@ mod tests {
             assert_eq!(tableau.a.len(), tableau.stages(), "{}", tableau.name);
             for (i, row) in tableau.a.iter().enumerate() {
                 assert_eq!(row.len(), i, "{}", tableau.name);
-                assert!((row.iter().sum::<f64>() - tableau.c[i]).abs() < 1e-14, "{} stage {i}", tableau.name);
+                assert!(
+                    (row.iter().sum::<f64>() - tableau.c[i]).abs() < 1e-14,
+                    "{} stage {i}",
+                    tableau.name
+                );
             }
-            assert!((tableau.b.iter().sum::<f64>() - 1.0).abs() < 1e-15, "{}", tableau.name);
+            assert!(
+                (tableau.b.iter().sum::<f64>() - 1.0).abs() < 1e-15,
+                "{}",
+                tableau.name
+            );
             if let Some(error) = tableau.error {
                 assert!(error.iter().sum::<f64>().abs() < 1e-16, "{}", tableau.name);
             }
@@ -133,7 +167,10 @@ mod tests {
         for tableau in all() {
             for q in 0..tableau.order {
                 let moment = |w: &[f64]| {
-                    w.iter().zip(tableau.c).map(|(w, c)| w * c.powi(i32::from(q))).sum::<f64>()
+                    w.iter()
+                        .zip(tableau.c)
+                        .map(|(w, c)| w * c.powi(i32::from(q)))
+                        .sum::<f64>()
                 };
                 let exact = 1.0 / f64::from(q + 1);
                 assert!((moment(tableau.b) - exact).abs() < 1e-14, "{} {q}", tableau.name);

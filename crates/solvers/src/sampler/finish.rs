@@ -24,7 +24,11 @@ pub enum Final {
 
 /// `x <- (x + std^2 score(x, t))/mean_coef`. Where the kernel has no noise left, there is nothing to evaluate.
 pub(crate) fn tweedie<S: State>(
-    sde: &dyn Sde, score: &CountedScore<S>, t: f64, x: &mut S, w: &mut Scratch<S>,
+    sde: &dyn Sde,
+    score: &CountedScore<S>,
+    t: f64,
+    x: &mut S,
+    w: &mut Scratch<S>,
 ) -> Result<(), SolveError> {
     let kernel = sde.marginal(t);
     if kernel.std == 0.0 {
@@ -35,7 +39,10 @@ pub(crate) fn tweedie<S: State>(
     }
     score.evaluate(x, Coef::All(t), &mut w.score)?;
     let score_coef = kernel.std * kernel.std / kernel.mean_coef;
-    w.next.lincomb(&[(Coef::All(1.0 / kernel.mean_coef), &*x), (Coef::All(score_coef), &w.score)]);
+    w.next.lincomb(&[
+        (Coef::All(1.0 / kernel.mean_coef), &*x),
+        (Coef::All(score_coef), &w.score),
+    ]);
     mem::swap(x, &mut w.next);
     Ok(())
 }

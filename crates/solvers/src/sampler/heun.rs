@@ -55,26 +55,44 @@ struct Level {
 impl Level {
     fn at(sde: &dyn Sde, t: f64) -> Self {
         let kernel = sde.marginal(t);
-        Self { t, mean_coef: kernel.mean_coef, sigma: kernel.std / kernel.mean_coef }
+        Self {
+            t,
+            mean_coef: kernel.mean_coef,
+            sigma: kernel.std / kernel.mean_coef,
+        }
     }
 }
 
 impl Heun {
     /// Adds the churn noise of a step; returns the level of the state afterwards.
     fn add_noise<S: State>(
-        &self, job: &Job<S>, level: Level, step: usize, x: &mut S, w: &mut Scratch<S>,
+        &self,
+        job: &Job<S>,
+        level: Level,
+        step: usize,
+        x: &mut S,
+        w: &mut Scratch<S>,
     ) -> Result<Level, SolveError> {
         if self.churn.amount == 0.0 {
             return Ok(level);
         }
-        job.noise.normal(Draw { step: step as u32, purpose: Purpose::Predictor }, &mut w.noise)?;
+        job.noise.normal(
+            Draw {
+                step: step as u32,
+                purpose: Purpose::Predictor,
+            },
+            &mut w.noise,
+        )?;
         let steps = self.grid.spans().len() + usize::from(self.final_step == Final::Tweedie);
         let gamma = self.churn.gamma(level.sigma, steps);
         if gamma == 0.0 {
             return Ok(level);
         }
         let raised = Level::at(job.sde, job.sde.time_at_sigma(level.sigma * (1.0 + gamma)));
-        let added = (raised.sigma * raised.sigma - level.sigma * level.sigma).max(0.0).sqrt() * self.churn.noise;
+        let added = (raised.sigma * raised.sigma - level.sigma * level.sigma)
+            .max(0.0)
+            .sqrt()
+            * self.churn.noise;
         w.next.lincomb(&[
             (Coef::All(raised.mean_coef / level.mean_coef), &*x),
             (Coef::All(raised.mean_coef * added), &w.noise),
@@ -85,13 +103,18 @@ impl Heun {
 
     /// One step of Heun's method from `from` to `to`, or of Euler's where `to` has no noise.
     fn step<S: State>(
-        score: &CountedScore<S>, from: Level, to: Level, x: &mut S, w: &mut Scratch<S>,
+        score: &CountedScore<S>,
+        from: Level,
+        to: Level,
+        x: &mut S,
+        w: &mut Scratch<S>,
     ) -> Result<(), SolveError> {
         let scale = to.mean_coef / from.mean_coef;
         let drop = from.sigma - to.sigma;
         score.evaluate(x, Coef::All(from.t), &mut w.score)?;
         let slope = drop * from.sigma * from.mean_coef * to.mean_coef;
-        w.next.lincomb(&[(Coef::All(scale), &*x), (Coef::All(slope), &w.score)]);
+        w.next
+            .lincomb(&[(Coef::All(scale), &*x), (Coef::All(slope), &w.score)]);
         if to.sigma == 0.0 {
             mem::swap(x, &mut w.next);
             return Ok(());
@@ -131,7 +154,13 @@ impl<S: State> Sampler<S> for Heun {
         let mut level = Level::at(job.sde, self.grid.times()[0]);
         guard.check(x, None, level.t, level.t, 0)?;
         let steps = Some(spans.len() as u64);
-        let mut info = StepInfo { step: 0, steps, t: level.t, nfe: 0, first_row: job.first_row };
+        let mut info = StepInfo {
+            step: 0,
+            steps,
+            t: level.t,
+            nfe: 0,
+            first_row: job.first_row,
+        };
         observer.start(&info, x);
         let mut stop = StopReason::Finished;
         for (step, span) in spans.iter().enumerate() {
@@ -140,11 +169,20 @@ impl<S: State> Sampler<S> for Heun {
             Self::step(&score, from, to, x, &mut w)?;
             if x.first_non_finite_row().is_some() {
                 // The Euler point tells which of the two evaluations went wrong.
-                let t = if w.next.first_non_finite_row().is_some() { from.t } else { to.t };
+                let t = if w.next.first_non_finite_row().is_some() {
+                    from.t
+                } else {
+                    to.t
+                };
                 guard.check(x, Some(&w.score), t, to.t, step as u64)?;
             }
             level = to;
-            info = StepInfo { step: step as u64, t: to.t, nfe: score.nfe(), ..info };
+            info = StepInfo {
+                step: step as u64,
+                t: to.t,
+                nfe: score.nfe(),
+                ..info
+            };
             if observer.step(&info, x).is_break() {
                 stop = StopReason::Stopped;
                 break;

@@ -84,5 +84,9 @@ pub trait Sampler<S: State>: Send + Sync {
 /// Standard deviation of the normals that a run starts from: the SDE's prior at the end of its domain, and the kernel's
 /// own noise where a run starts earlier.
 pub fn prior_std_at(sde: &dyn Sde, t_start: f64) -> f64 {
-    if t_start == sde.domain().t_end { sde.prior_std() } else { sde.marginal(t_start).std }
+    if t_start == sde.domain().t_end {
+        sde.prior_std()
+    } else {
+        sde.marginal(t_start).std
+    }
 }

@@ -37,18 +37,34 @@ impl<S: State> Sampler<S> for FixedOde {
         let mut flow = Flow::new(job.sde, &score);
         let mut w = Stages::new(self.tableau, x);
         let steps = Some(times.len() as u64 - 1);
-        let mut info = StepInfo { step: 0, steps, t: times[0], nfe: 0, first_row: job.first_row };
+        let mut info = StepInfo {
+            step: 0,
+            steps,
+            t: times[0],
+            nfe: 0,
+            first_row: job.first_row,
+        };
         observer.start(&info, x);
         let mut stop = StopReason::Finished;
         for (index, pair) in times.windows(2).enumerate() {
             step(self.tableau, &mut flow, pair[0], pair[1], x, &mut w)?;
             if x.first_non_finite_row().is_some() {
                 // The first slope that is not finite tells which evaluation went wrong.
-                let bad = w.slopes.iter().position(|slope| slope.first_non_finite_row().is_some());
-                let t = bad.map_or(pair[1], |stage| pair[0] + self.tableau.c[stage] * (pair[1] - pair[0]));
+                let bad = w
+                    .slopes
+                    .iter()
+                    .position(|slope| slope.first_non_finite_row().is_some());
+                let t = bad.map_or(pair[1], |stage| {
+                    pair[0] + self.tableau.c[stage] * (pair[1] - pair[0])
+                });
                 guard.check(x, bad.map(|stage| &w.slopes[stage]), t, pair[1], index as u64)?;
             }
-            info = StepInfo { step: index as u64, t: pair[1], nfe: score.nfe(), ..info };
+            info = StepInfo {
+                step: index as u64,
+                t: pair[1],
+                nfe: score.nfe(),
+                ..info
+            };
             if observer.step(&info, x).is_break() {
                 stop = StopReason::Stopped;
                 break;
@@ -59,7 +75,13 @@ impl<S: State> Sampler<S> for FixedOde {
         }
         let nfe = score.nfe();
         let row_evaluations = nfe * x.rows() as u64;
-        let stats = SolveStats { nfe, steps: info.step + 1, rejected: 0, row_evaluations, stop };
+        let stats = SolveStats {
+            nfe,
+            steps: info.step + 1,
+            rejected: 0,
+            row_evaluations,
+            stop,
+        };
         observer.end(&stats, x);
         Ok(stats)
     }
@@ -80,7 +102,10 @@ pub struct AdaptiveOde {
 
 impl<S: State> Sampler<S> for AdaptiveOde {
     fn info(&self) -> MethodInfo {
-        MethodInfo { evaluations: self.tableau.stages() as u32 - 1, ..info(self.tableau) }
+        MethodInfo {
+            evaluations: self.tableau.stages() as u32 - 1,
+            ..info(self.tableau)
+        }
     }
 
     fn t_start(&self) -> f64 {
@@ -90,13 +115,25 @@ impl<S: State> Sampler<S> for AdaptiveOde {
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
         let score = CountedScore::new(job.score);
         let mut flow = Flow::new(job.sde, &score);
-        let start = StepInfo { step: 0, steps: None, t: self.t_start, nfe: 0, first_row: job.first_row };
+        let start = StepInfo {
+            step: 0,
+            steps: None,
+            t: self.t_start,
+            nfe: 0,
+            first_row: job.first_row,
+        };
         observer.start(&start, x);
         let (from, to) = (self.t_start, self.t_end);
-        let solved =
-            integrate(self.tableau, &mut flow, from, to, self.limits, job.first_row, x, &mut |info, x| {
-                observer.step(info, x)
-            })?;
+        let solved = integrate(
+            self.tableau,
+            &mut flow,
+            from,
+            to,
+            self.limits,
+            job.first_row,
+            x,
+            &mut |info, x| observer.step(info, x),
+        )?;
         let before = score.nfe();
         if solved.stop == StopReason::Finished {
             finish(self.final_step, job, &score, to, solved.steps, x)?;
@@ -126,7 +163,12 @@ fn info(tableau: &Tableau) -> MethodInfo {
 
 /// The end of a deterministic run: its mean is the state itself.
 fn finish<S: State>(
-    end: Final, job: &Job<S>, score: &CountedScore<S>, t: f64, step: u64, x: &mut S,
+    end: Final,
+    job: &Job<S>,
+    score: &CountedScore<S>,
+    t: f64,
+    step: u64,
+    x: &mut S,
 ) -> Result<(), SolveError> {
     if end != Final::Tweedie {
         return Ok(());

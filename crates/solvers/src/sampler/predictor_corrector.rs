@@ -28,9 +28,17 @@ pub struct PredictorCorrector<S: State> {
 impl<S: State> PredictorCorrector<S> {
     /// The correctors at one grid point. `last` is set at the point after which nothing else follows.
     fn correct(
-        &self, run: &mut Run<S>, point: usize, t: f64, ratio: f64, last: bool, x: &mut S,
+        &self,
+        run: &mut Run<S>,
+        point: usize,
+        t: f64,
+        ratio: f64,
+        last: bool,
+        x: &mut S,
     ) -> Result<(), SolveError> {
-        let Some(corrector) = &self.corrector else { return Ok(()) };
+        let Some(corrector) = &self.corrector else {
+            return Ok(());
+        };
         for inner in 0..self.corrector_steps {
             let mut ctx = StepCtx::new(run.job, run.score, point as u32);
             ctx.mean_only = last && inner + 1 == self.corrector_steps && self.final_step == Final::Mean;
@@ -60,7 +68,8 @@ impl<S: State> Sampler<S> for PredictorCorrector<S> {
             order: predictor.or(corrector).map_or(1.0, |info| info.order),
             evaluations: predictor.map_or(0, |info| info.evaluations) + corrected,
             stochastic: predictor.is_some_and(|i| i.stochastic) || corrector.is_some_and(|i| i.stochastic),
-            couples_rows: predictor.is_some_and(|i| i.couples_rows) || corrector.is_some_and(|i| i.couples_rows),
+            couples_rows: predictor.is_some_and(|i| i.couples_rows)
+                || corrector.is_some_and(|i| i.couples_rows),
         }
     }
 
@@ -72,7 +81,12 @@ impl<S: State> Sampler<S> for PredictorCorrector<S> {
         let spans = self.grid.spans();
         let score = CountedScore::new(job.score);
         let guard = NanGuard::new(job.first_row);
-        let mut run = Run { job, score: &score, scratch: Scratch::new(x), guard };
+        let mut run = Run {
+            job,
+            score: &score,
+            scratch: Scratch::new(x),
+            guard,
+        };
         run.guard.check(x, None, self.t_start(), self.t_start(), 0)?;
         let mut info = StepInfo {
             step: 0,
@@ -90,11 +104,17 @@ impl<S: State> Sampler<S> for PredictorCorrector<S> {
                 let mut ctx = StepCtx::new(job, &score, step as u32);
                 ctx.mean_only = step + 1 == spans.len() && self.final_step == Final::Mean;
                 predictor.step(&ctx, span, x, &mut run.scratch)?;
-                run.guard.check(x, Some(&run.scratch.score), span.from, span.to, step as u64)?;
+                run.guard
+                    .check(x, Some(&run.scratch.score), span.from, span.to, step as u64)?;
             } else if step + 1 == spans.len() {
                 self.correct(&mut run, step + 1, span.to, ratio, true, x)?;
             }
-            info = StepInfo { step: step as u64, t: span.to, nfe: score.nfe(), ..info };
+            info = StepInfo {
+                step: step as u64,
+                t: span.to,
+                nfe: score.nfe(),
+                ..info
+            };
             if observer.step(&info, x).is_break() {
                 stop = StopReason::Stopped;
                 break;
@@ -102,7 +122,8 @@ impl<S: State> Sampler<S> for PredictorCorrector<S> {
         }
         if stop == StopReason::Finished && self.final_step == Final::Tweedie {
             tweedie(job.sde, &score, info.t, x, &mut run.scratch)?;
-            run.guard.check(x, Some(&run.scratch.score), info.t, info.t, info.step + 1)?;
+            run.guard
+                .check(x, Some(&run.scratch.score), info.t, info.t, info.step + 1)?;
         }
         let stats = SolveStats {
             nfe: score.nfe(),

@@ -16,7 +16,10 @@ pub struct CountedScore<'a, S: State> {
 impl<'a, S: State> CountedScore<'a, S> {
     /// Starts at zero evaluations.
     pub fn new(score: &'a dyn ScoreFn<S>) -> Self {
-        Self { score, nfe: Cell::new(0) }
+        Self {
+            score,
+            nfe: Cell::new(0),
+        }
     }
 
     /// `out <- score(x, t)`.
@@ -61,7 +64,13 @@ pub struct StepCtx<'a, S: State> {
 impl<'a, S: State> StepCtx<'a, S> {
     /// The context of one step of a job.
     pub fn new(job: &Job<'a, S>, score: &'a CountedScore<'a, S>, step: u32) -> Self {
-        Self { sde: job.sde, score, noise: job.noise, step, mean_only: false }
+        Self {
+            sde: job.sde,
+            score,
+            noise: job.noise,
+            step,
+            mean_only: false,
+        }
     }
 }
 
@@ -81,6 +90,11 @@ pub struct Scratch<S> {
 impl<S: State> Scratch<S> {
     /// Three states of the shape of `x`.
     pub fn new(x: &S) -> Self {
-        Self { score: x.zeros_like(), noise: x.zeros_like(), next: x.zeros_like(), rows: Vec::new() }
+        Self {
+            score: x.zeros_like(),
+            noise: x.zeros_like(),
+            next: x.zeros_like(),
+            rows: Vec::new(),
+        }
     }
 }
