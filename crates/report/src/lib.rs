@@ -1,1 +1,19 @@
-//! Placeholder documentation, replaced by the crate's first module.
+//! Arrays in, files out: what a run shows of itself.
+//!
+//! - [`npy`]: `.npy` and `.npz` files, as NumPy writes and reads them;
+//! - [`image`]: grids of sample images as PNG;
+//! - [`plot`]: line charts as SVG;
+//! - [`metrics`]: distances between two sets of samples;
+//! - [`atomic`]: files that are either whole or absent, which the writers above use.
+//!
+//! Nothing here knows a network, a configuration or a clock: callers pass arrays and paths.
+
+pub mod atomic;
+mod error;
+pub mod image;
+pub mod metrics;
+pub mod npy;
+pub mod plot;
+
+pub use error::ReportError;
+pub use metrics::MetricError;

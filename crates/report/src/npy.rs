@@ -1,0 +1,361 @@
+//! NumPy's array files: `.npy` (one array) and `.npz` (a zip archive of named arrays).
+//!
+//! Format: NumPy Enhancement Proposal 1 (`numpy.lib.format`). Writers are atomic and write C order; readers
+//! take either order, check the size that the header claims against the bytes present before they allocate,
+//! and read bytes (`uint8`), `float32` and `float64`.
+
+use std::fs::File;
+use std::io::{self, BufReader, Read, Seek, Write};
+use std::path::Path;
+
+use ndarray::{ArrayBase, ArrayD, Data, Dimension};
+use ndarray_npy::{NpzWriter, ReadNpyExt, WritableElement, WriteNpyExt};
+use zip::ZipArchive;
+use zip::result::ZipError;
+
+use crate::{ReportError, atomic};
+
+/// The name of the array in an archive of samples, the one that `numpy.savez` gives to its first array.
+pub const FIRST_ARRAY: &str = "arr_0";
+
+/// An array as a file holds it.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Values {
+    /// `uint8`.
+    U8(ArrayD<u8>),
+    /// `float32`.
+    F32(ArrayD<f32>),
+    /// `float64`.
+    F64(ArrayD<f64>),
+}
+
+impl Values {
+    /// The extent of each axis.
+    pub fn shape(&self) -> &[usize] {
+        match self {
+            Self::U8(a) => a.shape(),
+            Self::F32(a) => a.shape(),
+            Self::F64(a) => a.shape(),
+        }
+    }
+
+    /// The values in `f64`, unscaled: a byte 255 becomes 255.0.
+    pub fn into_f64(self) -> ArrayD<f64> {
+        match self {
+            Self::U8(a) => a.mapv(f64::from),
+            Self::F32(a) => a.mapv(f64::from),
+            Self::F64(a) => a,
+        }
+    }
+
+    /// The values in `f32`, unscaled; `float64` values are rounded to nearest.
+    pub fn into_f32(self) -> ArrayD<f32> {
+        match self {
+            Self::U8(a) => a.mapv(f32::from),
+            Self::F32(a) => a,
+            Self::F64(a) => a.mapv(|value| value as f32),
+        }
+    }
+}
+
+/// Writes one array as `.npy`, atomically.
+///
+/// # Errors
+/// [`ReportError::Io`] naming the file.
+pub fn write_npy<A, S, D>(path: &Path, array: &ArrayBase<S, D>) -> Result<(), ReportError>
+where
+    A: WritableElement + Clone,
+    S: Data<Elem = A>,
+    D: Dimension,
+{
+    // In C order whatever the layout in memory: `to_owned` alone would keep Fortran order.
+    let array = array.as_standard_layout();
+    atomic::write(path, |file| array.write_npy(file).map_err(io::Error::other))
+}
+
+/// Writes one array, named [`FIRST_ARRAY`], as an uncompressed `.npz`, atomically. The same array gives the
+/// same bytes: the archive carries no time.
+///
+/// # Errors
+/// [`ReportError::Io`] naming the file.
+pub fn write_npz<A, S, D>(path: &Path, array: &ArrayBase<S, D>) -> Result<(), ReportError>
+where
+    A: WritableElement + Clone,
+    S: Data<Elem = A>,
+    D: Dimension,
+{
+    let array = array.as_standard_layout();
+    atomic::write(path, |file| {
+        let mut archive = NpzWriter::new(file);
+        archive.add_array(FIRST_ARRAY, &array).map_err(io::Error::other)?;
+        archive.finish().map_err(io::Error::other)?.flush()
+    })
+}
+
+/// Reads a `.npy` file, or the array [`FIRST_ARRAY`] of a `.npz` file (the only array, if there is but one of
+/// another name). The kind of file is told by its first bytes, not by its name.
+///
+/// # Errors
+/// [`ReportError::Io`] if the file cannot be read; [`ReportError::Format`] if it is neither, is cut off,
+/// holds trailing bytes, or an element type other than bytes, `float32`, `float64`.
+pub fn read(path: &Path) -> Result<Values, ReportError> {
+    let io_error = |source| ReportError::Io {
+        action: "read",
+        path: path.to_owned(),
+        source,
+    };
+    let format_error = |reason| ReportError::Format {
+        path: path.to_owned(),
+        reason,
+    };
+    let mut file = BufReader::new(File::open(path).map_err(io_error)?);
+    let mut magic = [0; 2];
+    file.read_exact(&mut magic)
+        .map_err(|source| match source.kind() {
+            io::ErrorKind::UnexpectedEof => format_error("the file is empty".to_owned()),
+            _ => io_error(source),
+        })?;
+    file.rewind().map_err(io_error)?;
+    let bytes = if &magic == b"PK" {
+        read_member(file).map_err(format_error)?
+    } else {
+        let mut bytes = Vec::new();
+        file.read_to_end(&mut bytes).map_err(io_error)?;
+        bytes
+    };
+    parse(&bytes).map_err(format_error)
+}
+
+/// The bytes of the archive's array.
+fn read_member<R: Read + Seek>(file: R) -> Result<Vec<u8>, String> {
+    let mut archive = ZipArchive::new(file).map_err(|e| format!("not a whole .npz archive: {e}"))?;
+    let member = format!("{FIRST_ARRAY}.npy");
+    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let name = match names.as_slice() {
+        [only] => only,
+        names if names.contains(&member) => &member,
+        names => {
+            return Err(format!(
+                "no array named {FIRST_ARRAY}; the archive holds {names:?}"
+            ));
+        }
+    };
+    let mut bytes = Vec::new();
+    let mut entry = archive
+        .by_name(name)
+        .map_err(|e: ZipError| format!("{name}: {e}"))?;
+    entry
+        .read_to_end(&mut bytes)
+        .map_err(|e| format!("{name}: {e}"))?;
+    Ok(bytes)
+}
+
+fn parse(bytes: &[u8]) -> Result<Values, String> {
+    let (header, data) = split_header(bytes)?;
+    let descr = header_field(header, "descr").ok_or("the header names no element type")?;
+    let descr = descr.trim_matches(['\'', '"']);
+    let width = match descr {
+        "|u1" | "<u1" | ">u1" | "u1" => 1,
+        "<f4" | ">f4" => 4,
+        "<f8" | ">f8" => 8,
+        other => {
+            return Err(format!(
+                "element type {other} is not read: save the array as uint8, float32 or float64"
+            ));
+        }
+    };
+    // Before anything is allocated: a damaged header may claim any size.
+    let claimed = header_shape(header)?
+        .iter()
+        .try_fold(width, |size: usize, &n| size.checked_mul(n));
+    if claimed != Some(data.len()) {
+        let claimed = claimed.map_or("more than the address space".to_owned(), |n| format!("{n} bytes"));
+        return Err(format!(
+            "the header claims {claimed} of data, the file holds {} bytes",
+            data.len()
+        ));
+    }
+    let read_error = |e: ndarray_npy::ReadNpyError| e.to_string();
+    Ok(match width {
+        1 => Values::U8(ArrayD::read_npy(bytes).map_err(read_error)?),
+        4 => Values::F32(ArrayD::read_npy(bytes).map_err(read_error)?),
+        _ => Values::F64(ArrayD::read_npy(bytes).map_err(read_error)?),
+    })
+}
+
+/// The header's text and the data after it.
+fn split_header(bytes: &[u8]) -> Result<(&str, &[u8]), String> {
+    let rest = bytes
+        .strip_prefix(b"\x93NUMPY")
+        .ok_or("neither a .npy file nor a .npz archive")?;
+    let cut = "the header is cut off";
+    let (start, length) = match rest {
+        [1, _, a, b, ..] => (4, usize::from(u16::from_le_bytes([*a, *b]))),
+        [_, _, a, b, c, d, ..] => (6, u32::from_le_bytes([*a, *b, *c, *d]) as usize),
+        _ => return Err(cut.to_owned()),
+    };
+    let header = rest.get(start..).and_then(|rest| rest.get(..length)).ok_or(cut)?;
+    let text = std::str::from_utf8(header).map_err(|_| "the header is not text")?;
+    Ok((text, &rest[start + length..]))
+}
+
+/// What follows `'name':` in the header's dictionary, up to the next comma outside brackets.
+fn header_field<'a>(header: &'a str, name: &str) -> Option<&'a str> {
+    let at = header.find(&format!("'{name}'"))? + name.len() + 2;
+    let value = header[at..].trim_start().strip_prefix(':')?.trim_start();
+    let end = match value.strip_prefix('(') {
+        Some(inside) => inside.find(')')? + 2,
+        None => value.find([',', '}'])?,
+    };
+    Some(value[..end].trim_end())
+}
+
+fn header_shape(header: &str) -> Result<Vec<usize>, String> {
+    let bad = || "the header names no shape".to_owned();
+    let field = header_field(header, "shape").ok_or_else(bad)?;
+    let inside = field
+        .strip_prefix('(')
+        .and_then(|f| f.strip_suffix(')'))
+        .ok_or_else(bad)?;
+    let extents = inside
+        .split(',')
+        .map(str::trim)
+        .filter(|extent| !extent.is_empty());
+    extents.map(|extent| extent.parse().map_err(|_| bad())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use ndarray::{Array2, Array4, ShapeBuilder, arr0};
+    use proptest::prelude::*;
+    use std::fs;
+
+    fn folder() -> tempfile::TempDir {
+        tempfile::tempdir().expect("a temporary folder")
+    }
+
+    #[test]
+    fn arrays_come_back_from_both_kinds_of_file() {
+        let folder = folder();
+        let images = Array4::from_shape_fn((3, 2, 4, 1), |(n, h, w, _)| (n * 100 + h * 10 + w) as u8);
+        let npz = folder.path().join("samples.npz");
+        write_npz(&npz, &images).expect("writable");
+        assert_eq!(read(&npz).expect("readable"), Values::U8(images.into_dyn()));
+
+        let rows = Array2::from_shape_fn((2, 5), |(i, j)| i as f64 - 0.1 * j as f64);
+        let npy = folder.path().join("rows.npy");
+        write_npy(&npy, &rows).expect("writable");
+        assert_eq!(
+            read(&npy).expect("readable"),
+            Values::F64(rows.clone().into_dyn())
+        );
+        // The same array in Fortran order and through a transposed view writes the same bytes.
+        let written = fs::read(&npy).expect("readable");
+        let mut fortran = Array2::zeros((2, 5).f());
+        fortran.assign(&rows);
+        write_npy(&npy, &fortran).expect("writable");
+        assert_eq!(fs::read(&npy).expect("readable"), written);
+    }
+
+    #[test]
+    fn empty_and_zero_dimensional_arrays_are_arrays() {
+        let folder = folder();
+        let path = folder.path().join("a.npy");
+        write_npy(&path, &Array2::<f32>::zeros((0, 7))).expect("writable");
+        assert_eq!(read(&path).expect("readable").shape(), [0, 7]);
+        write_npy(&path, &arr0(2.5f64)).expect("writable");
+        let value = read(&path).expect("readable");
+        assert_eq!(value.shape(), [0usize; 0]);
+        assert_eq!(value.into_f64().sum(), 2.5);
+    }
+
+    #[test]
+    fn bytes_are_as_numpy_writes_them() {
+        let folder = folder();
+        let path = folder.path().join("a.npy");
+        write_npy(&path, &Array2::from_elem((2, 1), 7u8)).expect("writable");
+        let bytes = fs::read(&path).expect("readable");
+        assert_eq!(&bytes[..8], b"\x93NUMPY\x01\x00");
+        assert_eq!(bytes.len(), 128 + 2);
+        let header = String::from_utf8_lossy(&bytes[10..128]);
+        assert!(
+            header.starts_with("{'descr': '|u1', 'fortran_order': False, 'shape': (2, 1)"),
+            "{header}"
+        );
+    }
+
+    #[test]
+    fn npz_is_the_same_bytes_each_time() {
+        let folder = folder();
+        let (a, b) = (folder.path().join("a.npz"), folder.path().join("b.npz"));
+        let array = Array2::from_elem((4, 4), 1.5f32);
+        write_npz(&a, &array).expect("writable");
+        write_npz(&b, &array).expect("writable");
+        assert_eq!(fs::read(a).expect("readable"), fs::read(b).expect("readable"));
+    }
+
+    #[test]
+    fn damaged_files_are_named_and_never_trusted() {
+        let folder = folder();
+        let path = folder.path().join("a.npy");
+        let message = |bytes: &[u8]| {
+            fs::write(&path, bytes).expect("writable");
+            let error = read(&path).expect_err("a damaged file");
+            assert!(matches!(error, ReportError::Format { .. }), "{error:?}");
+            let message = error.to_string();
+            assert!(message.contains("a.npy"), "{message}");
+            message
+        };
+        write_npy(&path, &Array2::from_elem((3, 3), 1.0f64)).expect("writable");
+        let whole = fs::read(&path).expect("readable");
+        for length in 1..whole.len() {
+            message(&whole[..length]);
+        }
+        assert!(message(b"").contains("empty"));
+        assert!(message(b"1,2,3\n").contains("neither"));
+        let mut longer = whole.clone();
+        longer.push(0);
+        assert!(message(&longer).contains("73 bytes"));
+        // A header that claims far more than the file holds must not reach the allocator.
+        let huge =
+            String::from_utf8_lossy(&whole[10..128]).replace("(3, 3), }  ", "(3999999999, 999999999), }");
+        let mut bytes = whole[..10].to_vec();
+        bytes.extend(huge.as_bytes().iter().take(117));
+        bytes.push(b'\n');
+        assert!(message(&bytes).contains("claims"));
+        let integers = String::from_utf8_lossy(&whole[10..128]).replace("<f8", "<i8");
+        let mut bytes = whole.clone();
+        bytes[10..128].copy_from_slice(integers.as_bytes());
+        assert!(message(&bytes).contains("<i8"));
+    }
+
+    #[test]
+    fn damaged_archives_are_named() {
+        let folder = folder();
+        let path = folder.path().join("a.npz");
+        write_npz(&path, &Array2::from_elem((3, 3), 1.0f32)).expect("writable");
+        let whole = fs::read(&path).expect("readable");
+        for length in 2..whole.len() {
+            fs::write(&path, &whole[..length]).expect("writable");
+            assert!(
+                matches!(read(&path), Err(ReportError::Format { .. })),
+                "cut at {length}"
+            );
+        }
+        assert!(matches!(
+            read(&folder.path().join("none.npz")),
+            Err(ReportError::Io { .. })
+        ));
+        assert!(matches!(read(folder.path()), Err(ReportError::Io { .. })));
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_after_the_magic_give_an_error_or_an_array(tail in prop::collection::vec(any::<u8>(), 0..80)) {
+            let mut bytes = b"\x93NUMPY".to_vec();
+            bytes.extend(tail);
+            prop_assert!(parse(&bytes).is_err());
+        }
+    }
+}

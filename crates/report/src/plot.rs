@@ -1,0 +1,473 @@
+//! Line charts as SVG.
+//!
+//! The text stays text (no font is needed to write a chart, and a reader can select it), and the background
+//! is drawn, so that a chart reads the same on a light and on a dark page.
+
+use std::io::Write;
+use std::ops::Range;
+use std::path::Path;
+
+use plotters::coord::ranged1d::{KeyPointHint, Ranged, ValueFormatter};
+use plotters::prelude::*;
+
+use crate::{ReportError, atomic};
+
+/// One line of a chart.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Series {
+    /// Its name in the legend; an empty name keeps it out of the legend.
+    pub name: String,
+    /// Points (x, y) in the order in which they are joined. A point that is not finite (or
+    /// beyond 1e250), or not positive on a logarithmic axis, interrupts the line.
+    pub points: Vec<(f64, f64)>,
+    /// Drawn pale and thin: the raw values behind a smoothed line. A faint series shares the colour of the
+    /// series after it.
+    pub faint: bool,
+}
+
+impl Series {
+    /// A plainly drawn series.
+    pub fn new(name: impl Into<String>, points: Vec<(f64, f64)>) -> Self {
+        Self {
+            name: name.into(),
+            points,
+            faint: false,
+        }
+    }
+
+    /// A series drawn pale, without a place in the legend, in the colour of the next series.
+    pub fn faint(points: Vec<(f64, f64)>) -> Self {
+        Self {
+            name: String::new(),
+            points,
+            faint: true,
+        }
+    }
+}
+
+/// A line chart. Smoothing is the caller's business: pass the smoothed points.
+#[derive(Debug, Clone, PartialEq, Default)]
+pub struct LineChart {
+    /// The title above the chart.
+    pub title: String,
+    /// What the horizontal axis shows, with its unit: "step", "images [thousands]".
+    pub x_label: String,
+    /// What the vertical axis shows, with its unit.
+    pub y_label: String,
+    /// A logarithmic horizontal axis (base 10).
+    pub x_log: bool,
+    /// A logarithmic vertical axis (base 10).
+    pub y_log: bool,
+    /// The lines, at least one of them with a drawable point.
+    pub series: Vec<Series>,
+}
+
+/// The size of a chart in pixels.
+const SIZE: (u32, u32) = (800, 480);
+/// Larger values cannot be placed: their extent and the ticks beyond them would leave the range of `f64`.
+const LARGEST: f64 = 1e250;
+/// Colours that differ in lightness as well as in hue (Okabe and Ito's palette, without its yellow).
+const COLOURS: [RGBColor; 6] = [
+    RGBColor(0, 114, 178),
+    RGBColor(213, 94, 0),
+    RGBColor(0, 158, 115),
+    RGBColor(204, 121, 167),
+    RGBColor(86, 180, 233),
+    RGBColor(230, 159, 0),
+];
+
+/// Draws a chart and writes it atomically.
+///
+/// # Errors
+/// [`ReportError::Draw`] if no point can be drawn; [`ReportError::Io`] if the file cannot be written.
+pub fn line_svg(path: &Path, chart: &LineChart) -> Result<(), ReportError> {
+    let svg = render(chart)?;
+    atomic::write(path, |file| file.write_all(svg.as_bytes()))
+}
+
+/// The chart as the text of an SVG document.
+///
+/// # Errors
+/// [`ReportError::Draw`] if no point can be drawn.
+pub fn render(chart: &LineChart) -> Result<String, ReportError> {
+    let axes = [Axis { log: chart.x_log }, Axis { log: chart.y_log }];
+    let lines: Vec<Vec<Vec<(f64, f64)>>> = chart.series.iter().map(|s| runs(&s.points, axes)).collect();
+    let points = || lines.iter().flatten().flatten();
+    if points().next().is_none() {
+        let reason = "no series has a finite point (positive ones, on a logarithmic axis)".to_owned();
+        return Err(ReportError::Draw {
+            what: "a line chart",
+            reason,
+        });
+    }
+    let x = AxisRange::new(points().map(|p| p.0), axes[0], 0.0);
+    let y = AxisRange::new(points().map(|p| p.1), axes[1], 0.04);
+    let mut svg = String::new();
+    draw(chart, &lines, x, y, &mut svg).map_err(|e| ReportError::Draw {
+        what: "a line chart",
+        reason: e.to_string(),
+    })?;
+    Ok(svg)
+}
+
+fn draw(
+    chart: &LineChart,
+    lines: &[Vec<Vec<(f64, f64)>>],
+    x: AxisRange,
+    y: AxisRange,
+    svg: &mut String,
+) -> Result<(), Box<dyn std::error::Error>> {
+    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
+    root.fill(&WHITE)?;
+    let (x_axis, y_axis) = (x.axis, y.axis);
+    let mut context = ChartBuilder::on(&root)
+        .margin(14)
+        .caption(&chart.title, ("sans-serif", 22))
+        .x_label_area_size(44)
+        .y_label_area_size(68)
+        .build_cartesian_2d(x, y)?;
+    context
+        .configure_mesh()
+        .light_line_style(TRANSPARENT)
+        .bold_line_style(BLACK.mix(0.12))
+        .label_style(("sans-serif", 14))
+        .axis_desc_style(("sans-serif", 16))
+        .x_desc(&chart.x_label)
+        .y_desc(&chart.y_label)
+        .x_labels(8)
+        .y_labels(7)
+        .x_label_formatter(&|value| x_axis.label(*value))
+        .y_label_formatter(&|value| y_axis.label(*value))
+        .draw()?;
+    let mut drawn = 0;
+    let mut in_legend = 0;
+    for (series, runs) in chart.series.iter().zip(lines) {
+        let colour = COLOURS[drawn % COLOURS.len()];
+        let style = if series.faint {
+            colour.mix(0.35).stroke_width(1)
+        } else {
+            colour.stroke_width(2)
+        };
+        for run in runs {
+            if let [point] = run.as_slice() {
+                context.draw_series([Circle::new(*point, 3, colour.filled())])?;
+            }
+            context.draw_series(LineSeries::new(run.iter().copied(), style))?;
+        }
+        if !series.name.is_empty() {
+            let legend = context.draw_series(std::iter::empty::<PathElement<(f64, f64)>>())?;
+            legend
+                .label(&series.name)
+                .legend(move |(left, middle)| PathElement::new([(left, middle), (left + 20, middle)], style));
+            in_legend += 1;
+        }
+        drawn += usize::from(!series.faint);
+    }
+    // One line needs no legend: the axis names it.
+    if in_legend > 1 {
+        context
+            .configure_series_labels()
+            .position(SeriesLabelPosition::UpperRight)
+            .label_font(("sans-serif", 14))
+            .background_style(WHITE.mix(0.85))
+            .border_style(BLACK.mix(0.3))
+            .draw()?;
+    }
+    root.present()?;
+    Ok(())
+}
+
+/// Cuts a line where a point cannot be drawn, and takes logarithms where the axis is logarithmic.
+fn runs(points: &[(f64, f64)], [x, y]: [Axis; 2]) -> Vec<Vec<(f64, f64)>> {
+    let placed = points.iter().map(|&(px, py)| x.place(px).zip(y.place(py)));
+    let mut runs = vec![Vec::new()];
+    for point in placed {
+        match (point, runs.last_mut()) {
+            (Some(point), Some(run)) => run.push(point),
+            _ => runs.push(Vec::new()),
+        }
+    }
+    runs.retain(|run| !run.is_empty());
+    runs
+}
+
+/// Linear or logarithmic; a logarithmic axis is drawn over the logarithms.
+#[derive(Debug, Clone, Copy)]
+struct Axis {
+    log: bool,
+}
+
+impl Axis {
+    fn place(self, value: f64) -> Option<f64> {
+        let placed = if self.log { value.log10() } else { value };
+        (placed.abs() <= LARGEST).then_some(placed)
+    }
+
+    fn label(self, placed: f64) -> String {
+        let value = if self.log { 10f64.powf(placed) } else { placed };
+        short_number(value)
+    }
+}
+
+/// A number as short as it can be read: 20000 as 20000, 1.5e6 as 1.5e6, 0.30000000000000004 as 0.3.
+fn short_number(value: f64) -> String {
+    let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
+    let magnitude = rounded.abs();
+    if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {
+        format!("{rounded:e}")
+    } else {
+        format!("{}", rounded + 0.0)
+    }
+}
+
+/// The drawn interval of an axis, with ticks at round numbers.
+#[derive(Clone)]
+struct AxisRange {
+    axis: Axis,
+    range: Range<f64>,
+}
+
+impl AxisRange {
+    fn new(values: impl Iterator<Item = f64>, axis: Axis, margin: f64) -> Self {
+        let (low, high) = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), v| {
+            (low.min(v), high.max(v))
+        });
+        let pad = if high > low {
+            (high - low) * margin
+        } else {
+            // One value only: some room around it.
+            if axis.log {
+                0.5
+            } else {
+                (low.abs() * 0.1).max(1e-6)
+            }
+        };
+        Self {
+            axis,
+            range: low - pad..high + pad,
+        }
+    }
+
+    /// Ticks on a linear axis: multiples of 1, 2 or 5 times a power of ten.
+    fn round_ticks(&self, most: usize) -> Vec<f64> {
+        let extent = self.range.end - self.range.start;
+        let rough = extent / most.max(1) as f64;
+        let power = 10f64.powf(rough.log10().floor());
+        let Some(step) = [1.0, 2.0, 5.0, 10.0]
+            .iter()
+            .map(|m| m * power)
+            .find(|step| extent / step <= most as f64)
+        else {
+            return Vec::new();
+        };
+        let first = (self.range.start / step - 1e-9).ceil();
+        (0..=most)
+            .map(|i| (first + i as f64) * step)
+            .take_while(|&tick| tick <= self.range.end + 1e-9 * step)
+            .collect()
+    }
+
+    /// Ticks on a logarithmic axis: powers of ten, thinned out or joined by 2 and 5 as the extent asks.
+    fn log_ticks(&self, most: usize) -> Vec<f64> {
+        let inside = |ticks: Vec<f64>| -> Vec<f64> {
+            ticks
+                .into_iter()
+                .filter(|tick| (self.range.start..=self.range.end).contains(tick))
+                .collect()
+        };
+        let (first, last) = (self.range.start.floor() as i64, self.range.end.ceil() as i64);
+        let decades = usize::try_from(last - first).unwrap_or(1);
+        let stride = decades.div_ceil(most.max(1)).max(1);
+        let powers = inside((first..=last).step_by(stride).map(|power| power as f64).collect());
+        if powers.len() >= 3 {
+            return powers;
+        }
+        let with = |mantissas: &[f64]| -> Vec<f64> {
+            let decade = |power| mantissas.iter().map(move |m| power as f64 + m.log10());
+            inside((first..=last).flat_map(decade).collect())
+        };
+        let fine = with(&[1.0, 2.0, 5.0]);
+        if fine.len() >= 3 {
+            fine
+        } else {
+            self.round_ticks(most)
+        }
+    }
+}
+
+impl Ranged for AxisRange {
+    type FormatOption = plotters::coord::ranged1d::NoDefaultFormatting;
+    type ValueType = f64;
+
+    fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
+        let share = (value - self.range.start) / (self.range.end - self.range.start);
+        limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
+    }
+
+    fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
+        let most = hint.max_num_points().min(8);
+        if self.axis.log {
+            self.log_ticks(most)
+        } else {
+            self.round_ticks(most)
+        }
+    }
+
+    fn range(&self) -> Range<f64> {
+        self.range.clone()
+    }
+}
+
+impl ValueFormatter<f64> for AxisRange {
+    fn format_ext(&self, value: &f64) -> String {
+        self.axis.label(*value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn chart(series: Vec<Series>) -> LineChart {
+        LineChart {
+            title: "Loss of digits_vp".to_owned(),
+            x_label: "step".to_owned(),
+            y_label: "loss [per pixel]".to_owned(),
+            series,
+            ..LineChart::default()
+        }
+    }
+
+    #[test]
+    fn titles_labels_legend_and_background_are_in_the_document() {
+        let points = |scale: f64| {
+            (0..100)
+                .map(|i| (f64::from(i), scale / f64::from(1 + i)))
+                .collect()
+        };
+        let mut chart = chart(vec![
+            Series::faint(points(1.0)),
+            Series::new("train <mean>", points(1.0)),
+            Series::new("held out", points(2.0)),
+        ]);
+        for y_log in [false, true] {
+            chart.y_log = y_log;
+            let svg = render(&chart).expect("drawable");
+            for text in [
+                "Loss of digits_vp",
+                "step",
+                "loss [per pixel]",
+                "train &lt;mean&gt;",
+                "held out",
+                "#FFFFFF",
+            ] {
+                assert!(svg.contains(text), "{text} is missing");
+            }
+            assert!(svg.trim_end().ends_with("</svg>"));
+            let lines = |part: &str| {
+                svg.lines()
+                    .filter(|l| l.starts_with("<polyline") && l.contains(part))
+                    .count()
+            };
+            assert_eq!(
+                lines(r#"stroke-width="2""#),
+                4,
+                "two lines and their keys in the legend"
+            );
+            assert_eq!(
+                lines(r##"opacity="0.35" stroke="#0072B2""##),
+                1,
+                "the raw values behind the first line"
+            );
+        }
+    }
+
+    #[test]
+    fn a_gap_interrupts_the_line() {
+        let points = vec![
+            (0.0, 1.0),
+            (1.0, 2.0),
+            (2.0, f64::NAN),
+            (3.0, 3.0),
+            (4.0, 0.0),
+            (5.0, 1.0),
+        ];
+        let linear = runs(&points, [Axis { log: false }; 2]);
+        assert_eq!(linear.iter().map(Vec::len).collect::<Vec<_>>(), [2, 3]);
+        let log = runs(&points[1..], [Axis { log: false }, Axis { log: true }]);
+        assert_eq!(log.iter().map(Vec::len).collect::<Vec<_>>(), [1, 1, 1]);
+    }
+
+    #[test]
+    fn nothing_to_draw_is_an_error() {
+        for series in [
+            vec![],
+            vec![Series::new("a", vec![])],
+            vec![Series::new("a", vec![(0.0, f64::NAN)])],
+        ] {
+            assert!(matches!(render(&chart(series)), Err(ReportError::Draw { .. })));
+        }
+    }
+
+    #[test]
+    fn extreme_points_are_drawn() {
+        let cases: [&[(f64, f64)]; 6] = [
+            &[(0.0, 0.0)],
+            &[(5.0, 1e30), (5.0, 1e30)],
+            &[(0.0, 1e250), (1.0, -1e250), (2.0, f64::MAX)],
+            &[(0.0, 1e-300), (1e-300, 2e-300)],
+            &[(1e15, 1.0), (1e15 + 1.0, 1.0 + 1e-12)],
+            &[(-1.0, -5.0), (-2.0, -7.0)],
+        ];
+        for points in cases {
+            for y_log in [false, true] {
+                let mut chart = chart(vec![Series::new("a", points.to_vec())]);
+                chart.y_log = y_log;
+                match render(&chart) {
+                    Ok(svg) => assert!(!svg.contains("NaN") && !svg.contains("inf"), "{points:?}"),
+                    Err(error) => assert!(y_log && points.iter().all(|p| p.1 <= 0.0), "{points:?}: {error}"),
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn ticks_are_round_and_few() {
+        let range = |low: f64, high: f64, log| AxisRange {
+            axis: Axis { log },
+            range: low..high,
+        };
+        assert_eq!(
+            range(0.0, 1000.0, false).round_ticks(8),
+            [0.0, 200.0, 400.0, 600.0, 800.0, 1000.0]
+        );
+        assert_eq!(
+            range(-0.3, 0.45, false).round_ticks(8).len(),
+            8,
+            "-0.3, -0.2, ... 0.4"
+        );
+        assert_eq!(range(-2.0, 2.0, true).log_ticks(8), [-2.0, -1.0, 0.0, 1.0, 2.0]);
+        let labels: Vec<String> = range(-1.0, 0.4, true)
+            .log_ticks(8)
+            .iter()
+            .map(|&t| Axis { log: true }.label(t))
+            .collect();
+        assert_eq!(labels, ["0.1", "0.2", "0.5", "1", "2"]);
+        assert!(range(-300.0, 300.0, true).log_ticks(8).len() <= 9);
+    }
+
+    #[test]
+    fn numbers_are_short() {
+        let cases = [
+            (0.1 + 0.2, "0.3"),
+            (20000.0, "20000"),
+            (1.5e6, "1.5e6"),
+            (0.0, "0"),
+            (-0.0, "0"),
+            (2e-5, "2e-5"),
+        ];
+        for (value, text) in cases {
+            assert_eq!(short_number(value), text);
+        }
+    }
+}
