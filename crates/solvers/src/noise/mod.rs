@@ -1,6 +1,17 @@
 //! Gaussian noise that is addressed, never consumed: the value depends on (seed, row, draw, position) alone, so
 //! chunks, threads, batches and resumed runs see the same numbers.
 
+mod addressed;
+mod host;
+mod normal;
+pub mod philox;
+mod rng;
+
+pub use addressed::{fill_rows_f32, fill_rows_f64, normal_at, uniform};
+pub use host::{HostNoise, PresetNoise};
+pub use normal::MAX_ABS;
+pub use rng::PhiloxRng;
+
 use crate::{SolveError, State};
 
 /// What a draw is used for. Part of the address, so that switching one use on or off leaves the others alone.

@@ -1,5 +1,9 @@
 //! The batch that samplers move: rows that never mix.
 
+mod host;
+
+pub use host::HostBatch;
+
 /// A factor for every row, or one factor a row. Always `f64`: states cast at their own edge.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Coef<'a> {

@@ -1,0 +1,344 @@
+//! The host's batch: planes per coordinate, so that rows lie in SIMD lanes.
+
+use ndarray::{Array2, ArrayView2};
+
+use super::{Coef, State, Tolerance};
+use crate::real::Real;
+use crate::simd;
+
+/// Rows whose coefficients are cast at a time.
+const STRIP: usize = 64;
+/// Terms that [`State::lincomb`] adds in one pass.
+const FUSED: usize = 4;
+
+/// A batch of `rows` rows of `dim` values, stored as `dim` planes of `rows` values. Values are `f32` or `f64`; all
+/// operations act on each row alone and round the same way whatever the number of rows, so a row's bits do not
+/// depend on the batch in which it lies.
+#[derive(Debug, Clone, PartialEq)]
+pub struct HostBatch<T: Real> {
+    values: Vec<T>,
+    rows: usize,
+    dim: usize,
+}
+
+impl<T: Real> HostBatch<T> {
+    /// All zero.
+    pub fn zeros(rows: usize, dim: usize) -> Self {
+        Self {
+            values: vec![T::ZERO; rows * dim],
+            rows,
+            dim,
+        }
+    }
+
+    /// From an array `[rows, dim]`.
+    pub fn from_rows(array: ArrayView2<T>) -> Self {
+        let (rows, dim) = array.dim();
+        let mut out = Self::zeros(rows, dim);
+        for d in 0..dim {
+            for (to, from) in out.plane_mut(d).iter_mut().zip(array.column(d)) {
+                *to = *from;
+            }
+        }
+        out
+    }
+
+    /// To an array `[rows, dim]`.
+    pub fn to_rows(&self) -> Array2<T> {
+        Array2::from_shape_fn((self.rows, self.dim), |(row, d)| self.values[d * self.rows + row])
+    }
+
+    /// Coordinate `d` of all rows.
+    pub fn plane(&self, d: usize) -> &[T] {
+        &self.values[d * self.rows..(d + 1) * self.rows]
+    }
+
+    /// Coordinate `d` of all rows.
+    pub fn plane_mut(&mut self, d: usize) -> &mut [T] {
+        &mut self.values[d * self.rows..(d + 1) * self.rows]
+    }
+
+    /// All planes, one after the other.
+    pub fn planes(&self) -> &[T] {
+        &self.values
+    }
+
+    /// All planes, one after the other.
+    pub fn planes_mut(&mut self) -> &mut [T] {
+        &mut self.values
+    }
+
+    fn assert_same_shape(&self, other: &Self) {
+        assert_eq!(
+            (self.rows, self.dim),
+            (other.rows, other.dim),
+            "states of one run have one shape"
+        );
+    }
+}
+
+impl<T: Real> State for HostBatch<T> {
+    fn rows(&self) -> usize {
+        self.rows
+    }
+
+    fn row_len(&self) -> usize {
+        self.dim
+    }
+
+    fn zeros_like(&self) -> Self {
+        Self::zeros(self.rows, self.dim)
+    }
+
+    fn copy_from(&mut self, src: &Self) {
+        self.assert_same_shape(src);
+        self.values.copy_from_slice(&src.values);
+    }
+
+    fn scale(&mut self, a: Coef) {
+        if self.rows > 0 {
+            simd::dispatch(scale::<T>, (&mut self.values, self.rows, a));
+        }
+    }
+
+    fn axpy(&mut self, a: Coef, x: &Self) {
+        self.assert_same_shape(x);
+        self.add_terms(&[(a, x)]);
+    }
+
+    fn dot_rows(&self, other: &Self, out: &mut [f64]) {
+        self.assert_same_shape(other);
+        assert_eq!(out.len(), self.rows, "one number a row");
+        if self.rows > 0 {
+            simd::dispatch(dot_rows::<T>, (&self.values, &other.values, out));
+        }
+    }
+
+    fn error_rows(&self, y0: &Self, y1: &Self, tol: Tolerance, out: &mut [f64]) {
+        self.assert_same_shape(y0);
+        self.assert_same_shape(y1);
+        assert_eq!(out.len(), self.rows, "one number a row");
+        if self.rows > 0 {
+            simd::dispatch(error_rows::<T>, (&self.values, &y0.values, &y1.values, tol, out));
+        }
+    }
+
+    fn select_rows(&mut self, take: &[bool], src: &Self) {
+        self.assert_same_shape(src);
+        assert_eq!(take.len(), self.rows, "one flag a row");
+        if self.rows > 0 {
+            simd::dispatch(select_rows::<T>, (&mut self.values, &src.values, take));
+        }
+    }
+
+    fn fill_rows(&mut self, f: &mut dyn FnMut(usize, &mut [f64])) {
+        let mut staging = vec![0.0; self.dim];
+        for row in 0..self.rows {
+            f(row, &mut staging);
+            for (d, value) in staging.iter().enumerate() {
+                self.values[d * self.rows + row] = T::from_f64(*value);
+            }
+        }
+    }
+
+    fn read_rows(&self, f: &mut dyn FnMut(usize, &[f64])) {
+        let mut staging = vec![0.0; self.dim];
+        for row in 0..self.rows {
+            for (d, value) in staging.iter_mut().enumerate() {
+                *value = self.values[d * self.rows + row].to_f64();
+            }
+            f(row, &staging);
+        }
+    }
+
+    fn lincomb(&mut self, terms: &[(Coef, &Self)]) {
+        for (_, x) in terms {
+            self.assert_same_shape(x);
+        }
+        let (head, tail) = terms.split_at(terms.len().min(FUSED));
+        if self.rows > 0 {
+            let out = &mut self.values[..];
+            match head {
+                [] => out.fill(T::ZERO),
+                [a] => simd::dispatch(lincomb::<T, 1, false>, (out, self.rows, [*a].map(slices))),
+                [a, b] => simd::dispatch(lincomb::<T, 2, false>, (out, self.rows, [*a, *b].map(slices))),
+                [a, b, c] => {
+                    simd::dispatch(lincomb::<T, 3, false>, (out, self.rows, [*a, *b, *c].map(slices)))
+                }
+                [a, b, c, d, ..] => {
+                    simd::dispatch(
+                        lincomb::<T, FUSED, false>,
+                        (out, self.rows, [*a, *b, *c, *d].map(slices)),
+                    );
+                }
+            }
+        }
+        self.add_terms(tail);
+    }
+
+    fn first_non_finite_row(&self) -> Option<usize> {
+        if self.rows == 0 || simd::dispatch(all_finite::<T>, &self.values) {
+            return None;
+        }
+        (0..self.rows).find(|row| (0..self.dim).any(|d| !self.values[d * self.rows + row].is_finite()))
+    }
+}
+
+impl<T: Real> HostBatch<T> {
+    /// `self <- self + sum_k a_k x_k`, added in order.
+    fn add_terms(&mut self, terms: &[(Coef, &Self)]) {
+        if self.rows == 0 {
+            return;
+        }
+        for group in terms.chunks(FUSED) {
+            let out = &mut self.values[..];
+            match group {
+                [a] => simd::dispatch(lincomb::<T, 1, true>, (out, self.rows, [*a].map(slices))),
+                [a, b] => simd::dispatch(lincomb::<T, 2, true>, (out, self.rows, [*a, *b].map(slices))),
+                [a, b, c] => {
+                    simd::dispatch(lincomb::<T, 3, true>, (out, self.rows, [*a, *b, *c].map(slices)))
+                }
+                [a, b, c, d, ..] => {
+                    simd::dispatch(
+                        lincomb::<T, FUSED, true>,
+                        (out, self.rows, [*a, *b, *c, *d].map(slices)),
+                    );
+                }
+                [] => {}
+            }
+        }
+    }
+}
+
+/// A coefficient and the planes it belongs to.
+type Term<'a, T> = (Coef<'a>, &'a [T]);
+
+fn slices<'a, T: Real>((a, x): (Coef<'a>, &'a HostBatch<T>)) -> Term<'a, T> {
+    (a, &x.values)
+}
+
+/// `y <- [y +] sum_k a_k x_k` in one pass, added in order.
+#[inline(always)]
+fn lincomb<T: Real, const N: usize, const ADD: bool>((y, rows, terms): (&mut [T], usize, [Term<T>; N])) {
+    let len = y.len();
+    let xs = terms.map(|(_, x)| &x[..len]);
+    if terms.iter().all(|(a, _)| matches!(a, Coef::All(_))) {
+        let a = terms.map(|(a, _)| T::from_f64(a.at(0)));
+        for i in 0..len {
+            let mut sum = if ADD {
+                y[i] + a[0] * xs[0][i]
+            } else {
+                a[0] * xs[0][i]
+            };
+            for k in 1..N {
+                sum += a[k] * xs[k][i];
+            }
+            y[i] = sum;
+        }
+        return;
+    }
+    let mut a = [[T::ZERO; STRIP]; N];
+    for start in (0..rows).step_by(STRIP) {
+        let n = STRIP.min(rows - start);
+        for (a, (coef, _)) in a.iter_mut().zip(&terms) {
+            match coef {
+                Coef::All(value) => a.fill(T::from_f64(*value)),
+                Coef::PerRow(values) => {
+                    let values = &values[start..start + n];
+                    for i in 0..n {
+                        a[i] = T::from_f64(values[i]);
+                    }
+                }
+            }
+        }
+        for from in (start..len).step_by(rows) {
+            let y = &mut y[from..from + n];
+            let xs = xs.map(|x| &x[from..from + n]);
+            for i in 0..n {
+                let mut sum = if ADD {
+                    y[i] + a[0][i] * xs[0][i]
+                } else {
+                    a[0][i] * xs[0][i]
+                };
+                for k in 1..N {
+                    sum += a[k][i] * xs[k][i];
+                }
+                y[i] = sum;
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn scale<T: Real>((y, rows, a): (&mut [T], usize, Coef)) {
+    match a {
+        Coef::All(a) => {
+            let a = T::from_f64(a);
+            for value in y {
+                *value *= a;
+            }
+        }
+        Coef::PerRow(a) => {
+            let a = &a[..rows];
+            for plane in y.chunks_exact_mut(rows) {
+                for i in 0..rows {
+                    plane[i] *= T::from_f64(a[i]);
+                }
+            }
+        }
+    }
+}
+
+#[inline(always)]
+fn dot_rows<T: Real>((x, y, out): (&[T], &[T], &mut [f64])) {
+    let rows = out.len();
+    out.fill(0.0);
+    for (x, y) in x.chunks_exact(rows).zip(y.chunks_exact(rows)) {
+        for i in 0..rows {
+            out[i] += x[i].to_f64() * y[i].to_f64();
+        }
+    }
+}
+
+#[inline(always)]
+fn error_rows<T: Real>((error, y0, y1, tol, out): (&[T], &[T], &[T], Tolerance, &mut [f64])) {
+    let rows = out.len();
+    out.fill(0.0);
+    let planes = error
+        .chunks_exact(rows)
+        .zip(y0.chunks_exact(rows))
+        .zip(y1.chunks_exact(rows));
+    for ((error, y0), y1) in planes {
+        for i in 0..rows {
+            let (a, b) = (y0[i].to_f64().abs(), y1[i].to_f64().abs());
+            // The larger one, or the NaN if there is one.
+            #[allow(clippy::eq_op)]
+            let larger = if a > b || a != a { a } else { b };
+            let ratio = error[i].to_f64() / (tol.atol + tol.rtol * larger);
+            out[i] += ratio * ratio;
+        }
+    }
+    let dim = (error.len() / rows) as f64;
+    for value in out {
+        *value = (*value / dim).sqrt();
+    }
+}
+
+#[inline(always)]
+fn select_rows<T: Real>((y, x, take): (&mut [T], &[T], &[bool])) {
+    let rows = take.len();
+    for (y, x) in y.chunks_exact_mut(rows).zip(x.chunks_exact(rows)) {
+        for i in 0..rows {
+            y[i] = if take[i] { x[i] } else { y[i] };
+        }
+    }
+}
+
+#[inline(always)]
+fn all_finite<T: Real>(values: &Vec<T>) -> bool {
+    let mut bad = false;
+    for value in values {
+        bad |= !value.is_finite();
+    }
+    !bad
+}
