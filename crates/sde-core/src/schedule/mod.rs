@@ -7,11 +7,17 @@ mod check;
 mod cosine;
 mod exponential;
 mod linear;
+mod numeric;
+mod steps;
+mod table;
 
 pub use check::check;
 pub use cosine::Cosine;
 pub use exponential::Exponential;
 pub use linear::Linear;
+pub use numeric::Numeric;
+pub use steps::Steps;
+pub use table::Table;
 
 /// A rate `r(t) >= 0` per unit of time and its integral `R(t)` from 0, both on `0 <= t`.
 ///

@@ -5,11 +5,13 @@ use std::fmt::Debug;
 
 use crate::ConfigError;
 
+mod additive;
 mod edm;
 mod subvp;
 mod ve;
 mod vp;
 
+pub use additive::Additive;
 pub use edm::Edm;
 pub use subvp::SubVp;
 pub use ve::{Ve, VeKernel};
