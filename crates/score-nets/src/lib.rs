@@ -1,1 +1,19 @@
-//! Placeholder documentation, replaced by the crate's first module.
+//! Score networks on libtorch (residual MLP, 1-D and 2-D U-Nets), the tensor state that samplers move, and the
+//! wrapper that makes a network a score function.
+//!
+//! A network of your own needs one trait, [`ScoreNet`]: see its example.
+
+pub mod embed;
+pub mod error;
+pub mod layers;
+pub mod mlp;
+pub mod net;
+pub mod unet;
+pub mod unet1d;
+pub mod unet2d;
+pub mod weights;
+
+pub use error::NetError;
+pub use mlp::MlpConfig;
+pub use net::{NetConfig, ScoreNet, named_buffers, named_parameters, named_tensors};
+pub use unet::{Resample, TimeMode, UnetConfig};

@@ -1,0 +1,216 @@
+//! Linear maps, convolutions and normalisations with the initialisation of the DDPM reference.
+
+use tch::nn::{Init, Path};
+use tch::{TchError, Tensor};
+
+/// Variance scaling, average of fan-in and fan-out, uniform: the initialisation of the DDPM reference
+/// (Ho et al. 2020, arXiv:2006.11239). `scale` 0 stands for 1e-10, as there: small, but the gradient flows.
+pub(crate) fn fan_average(dims: &[i64], scale: f64) -> Init {
+    let area: i64 = dims[2..].iter().product();
+    let fan = (dims[0] + dims[1]) as f64 / 2.0 * area as f64;
+    let bound = (3.0 * scale.max(1e-10) / fan).sqrt();
+    Init::Uniform {
+        lo: -bound,
+        up: bound,
+    }
+}
+
+/// `y = x W^T + b` on the last axis.
+#[derive(Debug)]
+pub struct Linear {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl Linear {
+    /// Weight `[output, input]` scaled by `scale` (see the initialisation of the DDPM reference), bias 0.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(vs: &Path, input: i64, output: i64, scale: f64) -> Result<Self, TchError> {
+        let dims = [output, input];
+        Ok(Linear {
+            weight: vs.f_var("weight", &dims, fan_average(&dims, scale))?,
+            bias: vs.f_zeros("bias", &[output])?,
+        })
+    }
+
+    /// Number of parameters of such a layer.
+    pub fn param_count(input: i64, output: i64) -> u64 {
+        (input * output + output) as u64
+    }
+
+    /// Applies it.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_linear(&self.weight, Some(&self.bias))
+    }
+}
+
+/// How many axes a feature map has beside rows and channels.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Space {
+    /// `[rows, channels, length]`.
+    Line,
+    /// `[rows, channels, height, width]`.
+    Plane,
+}
+
+impl Space {
+    /// Number of spatial axes.
+    pub fn axes(self) -> usize {
+        match self {
+            Space::Line => 1,
+            Space::Plane => 2,
+        }
+    }
+}
+
+/// A convolution with an odd kernel and zero padding, so that stride 1 keeps the size.
+#[derive(Debug)]
+pub struct Conv {
+    weight: Tensor,
+    bias: Tensor,
+    space: Space,
+    stride: i64,
+    padding: i64,
+}
+
+impl Conv {
+    /// Weight `[output, input, kernel(, kernel)]` scaled by `scale`, bias 0.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(
+        vs: &Path,
+        space: Space,
+        input: i64,
+        output: i64,
+        kernel: i64,
+        stride: i64,
+        scale: f64,
+    ) -> Result<Self, TchError> {
+        let mut dims = vec![output, input];
+        dims.resize(2 + space.axes(), kernel);
+        Ok(Conv {
+            weight: vs.f_var("weight", &dims, fan_average(&dims, scale))?,
+            bias: vs.f_zeros("bias", &[output])?,
+            space,
+            stride,
+            padding: kernel / 2,
+        })
+    }
+
+    /// Number of parameters of such a layer.
+    pub fn param_count(space: Space, input: i64, output: i64, kernel: i64) -> u64 {
+        (input * output * kernel.pow(space.axes() as u32) + output) as u64
+    }
+
+    /// Applies it.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        let (stride, padding) = (self.stride, self.padding);
+        match self.space {
+            Space::Line => x.f_conv1d(&self.weight, Some(&self.bias), stride, padding, 1, 1),
+            Space::Plane => x.f_conv2d(
+                &self.weight,
+                Some(&self.bias),
+                [stride, stride],
+                [padding, padding],
+                [1, 1],
+                1,
+            ),
+        }
+    }
+}
+
+/// Group normalisation (Wu and He 2018, arXiv:1803.08494): each group of channels of a row to mean 0 and
+/// variance 1, then a trained scale and shift per channel.
+#[derive(Debug)]
+pub struct GroupNorm {
+    weight: Tensor,
+    bias: Tensor,
+    groups: i64,
+}
+
+/// Added to the variance in every normalisation.
+pub(crate) const NORM_EPS: f64 = 1e-5;
+
+impl GroupNorm {
+    /// At most `max_groups` groups of at least four channels each, as many as divide `channels`.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(vs: &Path, channels: i64, max_groups: i64) -> Result<Self, TchError> {
+        Ok(GroupNorm {
+            weight: vs.f_ones("weight", &[channels])?,
+            bias: vs.f_zeros("bias", &[channels])?,
+            groups: Self::groups(channels, max_groups),
+        })
+    }
+
+    /// The number of groups that [`GroupNorm::new`] takes.
+    pub fn groups(channels: i64, max_groups: i64) -> i64 {
+        let most = (channels / 4).min(max_groups).max(1);
+        (1..=most)
+            .rev()
+            .find(|groups| channels % groups == 0)
+            .unwrap_or(1)
+    }
+
+    /// Number of parameters of such a layer.
+    pub fn param_count(channels: i64) -> u64 {
+        2 * channels as u64
+    }
+
+    /// Applies it to `[rows, channels, ...]`.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), NORM_EPS, true)
+    }
+}
+
+/// Layer normalisation (Ba et al. 2016, arXiv:1607.06450) of the last axis.
+#[derive(Debug)]
+pub struct LayerNorm {
+    weight: Tensor,
+    bias: Tensor,
+}
+
+impl LayerNorm {
+    /// Scale 1, shift 0.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(vs: &Path, size: i64) -> Result<Self, TchError> {
+        Ok(LayerNorm {
+            weight: vs.f_ones("weight", &[size])?,
+            bias: vs.f_zeros("bias", &[size])?,
+        })
+    }
+
+    /// Number of parameters of such a layer.
+    pub fn param_count(size: i64) -> u64 {
+        2 * size as u64
+    }
+
+    /// Applies it to `[rows, size]`.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
+        x.f_layer_norm(
+            self.weight.size1()?,
+            Some(&self.weight),
+            Some(&self.bias),
+            NORM_EPS,
+            true,
+        )
+    }
+}

@@ -1,0 +1,11 @@
+//! The parts of which the networks are made. Every layer creates its parameters under the path given.
+
+mod attention;
+mod basic;
+mod resample;
+mod residual;
+
+pub use attention::Attention;
+pub use basic::{Conv, GroupNorm, LayerNorm, Linear, Space};
+pub use resample::{Downsample, Upsample};
+pub use residual::{Residual, ResidualOptions};

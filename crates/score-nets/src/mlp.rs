@@ -1,0 +1,163 @@
+//! The residual MLP: projection of x plus time embedding, residual blocks, output.
+
+use serde::{Deserialize, Serialize};
+use tch::Tensor;
+use tch::nn::Path;
+
+use crate::embed::{Embedding, TimeEmbedding};
+use crate::layers::{LayerNorm, Linear};
+use crate::unet::check_input;
+use crate::{NetError, ScoreNet};
+
+/// `[net] kind = "mlp"`: works on the flattened row.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct MlpConfig {
+    /// Width of the residual stream and of the time embedding.
+    pub hidden_size: i64,
+    /// Number of residual blocks.
+    pub num_layers: i64,
+    /// Probability of dropping a value inside a block.
+    pub dropout: f64,
+    /// Frequencies of the time embedding.
+    pub embedding: Embedding,
+    /// Standard deviation of the Fourier frequencies, per unit of the time input.
+    pub fourier_scale: f64,
+}
+
+impl Default for MlpConfig {
+    fn default() -> Self {
+        MlpConfig {
+            hidden_size: 256,
+            num_layers: 4,
+            dropout: 0.0,
+            embedding: Embedding::Sinusoidal,
+            fourier_scale: 1.0,
+        }
+    }
+}
+
+impl MlpConfig {
+    /// Checks the configuration and creates the parameters under `vs`.
+    ///
+    /// # Errors
+    /// [`NetError::Config`] naming `net.key`, [`NetError::Torch`] when libtorch cannot allocate.
+    pub fn build(&self, vs: &Path, shape: &[i64]) -> Result<Mlp, NetError> {
+        self.check()?;
+        let (size, width) = (shape.iter().product(), self.hidden_size);
+        let blocks = (0..self.num_layers).map(|number| {
+            let at = vs / "blocks" / number;
+            Ok(Block {
+                norm: LayerNorm::new(&(&at / "norm"), width)?,
+                linear1: Linear::new(&(&at / "linear1"), width, width, 1.0)?,
+                time: Linear::new(&(&at / "time"), width, width, 1.0)?,
+                linear2: Linear::new(&(&at / "linear2"), width, width, 0.0)?,
+            })
+        });
+        Ok(Mlp {
+            shape: shape.to_vec(),
+            dropout: self.dropout,
+            embedding: TimeEmbedding::new(
+                &(vs / "time"),
+                self.embedding,
+                self.features(),
+                width,
+                self.fourier_scale,
+            )?,
+            x_proj: Linear::new(&(vs / "x_proj"), size, width, 1.0)?,
+            t_proj: Linear::new(&(vs / "t_proj"), width, width, 1.0)?,
+            blocks: blocks.collect::<Result<_, NetError>>()?,
+            norm_out: LayerNorm::new(&(vs / "norm_out"), width)?,
+            out: Linear::new(&(vs / "out"), width, size, 0.0)?,
+        })
+    }
+
+    /// Number of trained parameters.
+    ///
+    /// # Errors
+    /// [`NetError::Config`] naming `net.key`.
+    pub fn param_count(&self, shape: &[i64]) -> Result<u64, NetError> {
+        self.check()?;
+        let (size, width) = (shape.iter().product(), self.hidden_size);
+        let block = LayerNorm::param_count(width) + 3 * Linear::param_count(width, width);
+        Ok(TimeEmbedding::param_count(self.features(), width)
+            + Linear::param_count(size, width)
+            + Linear::param_count(width, width)
+            + self.num_layers as u64 * block
+            + LayerNorm::param_count(width)
+            + Linear::param_count(width, size))
+    }
+
+    fn features(&self) -> i64 {
+        // Even, and at least two frequencies.
+        (self.hidden_size + self.hidden_size % 2).max(4)
+    }
+
+    fn check(&self) -> Result<(), NetError> {
+        for (key, value) in [("hidden_size", self.hidden_size), ("num_layers", self.num_layers)] {
+            if !(1..=65_536).contains(&value) {
+                return Err(NetError::config(
+                    key,
+                    value,
+                    "give a whole number from 1 to 65536",
+                ));
+            }
+        }
+        if !(0.0..1.0).contains(&self.dropout) {
+            return Err(NetError::config(
+                "dropout",
+                self.dropout,
+                "give a probability from 0 to below 1",
+            ));
+        }
+        if !(self.fourier_scale.is_finite() && self.fourier_scale > 0.0) {
+            return Err(NetError::config(
+                "fourier_scale",
+                self.fourier_scale,
+                "give a positive number",
+            ));
+        }
+        Ok(())
+    }
+}
+
+/// `h + linear2(dropout(silu(linear1(norm(h)) + time)))`; starts near the identity.
+#[derive(Debug)]
+struct Block {
+    norm: LayerNorm,
+    linear1: Linear,
+    time: Linear,
+    linear2: Linear,
+}
+
+/// The network; see [`MlpConfig`].
+#[derive(Debug)]
+pub struct Mlp {
+    shape: Vec<i64>,
+    dropout: f64,
+    embedding: TimeEmbedding,
+    x_proj: Linear,
+    t_proj: Linear,
+    blocks: Vec<Block>,
+    norm_out: LayerNorm,
+    out: Linear,
+}
+
+impl ScoreNet for Mlp {
+    fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
+        check_input(x, time, &self.shape)?;
+        let time = self.embedding.forward(time)?;
+        let flat = x.f_flatten(1, -1)?;
+        let mut h = self.x_proj.forward(&flat)?.f_add(&self.t_proj.forward(&time)?)?;
+        for block in &self.blocks {
+            let inner = block.linear1.forward(&block.norm.forward(&h)?)?;
+            let mut inner = inner.f_add(&block.time.forward(&time)?)?.f_silu()?;
+            if train && self.dropout > 0.0 {
+                inner = inner.f_dropout(self.dropout, true)?;
+            }
+            h = h.f_add(&block.linear2.forward(&inner)?)?;
+        }
+        let out = self.out.forward(&self.norm_out.forward(&h)?.f_silu()?)?;
+        Ok(out.f_view(x.size().as_slice())?)
+    }
+}
