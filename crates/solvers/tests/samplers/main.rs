@@ -1,0 +1,10 @@
+//! Laws of the samplers on oracles with closed forms: one topic a module.
+#![allow(clippy::print_stdout)]
+
+mod common;
+mod determinism;
+mod distribution;
+mod exact_moments;
+mod orders;
+mod safety;
+mod stats;
