@@ -148,6 +148,25 @@ fn check_end(sde: &dyn Sde, t_end: f64) -> Result<(), SolveError> {
     ))
 }
 
+/// Refuses spans over which the SDE's own forward chain is not defined. A chain that keeps no signal at all in its first step (VP
+/// with `beta_i = 1`) can still be reversed here, though not by the ancestral step.
+fn check_discretization(sde: &dyn Sde, grid: &Grid) -> Result<(), SolveError> {
+    let defined = |span| {
+        let step = sde.discretize(span);
+        step.drift.is_finite() && step.noise_var.is_finite() && step.noise_var >= 0.0
+    };
+    match grid.spans().iter().find(|span| !defined(**span)) {
+        None => Ok(()),
+        Some(span) => {
+            let reason = format!(
+                "the forward chain has no step from t = {} to {}; take more steps or euler-maruyama",
+                span.to, span.from
+            );
+            Err(refuse("steps", grid.steps(), reason))
+        }
+    }
+}
+
 fn refuse_song_compat(kind: &str, grid: Option<&GridConfig>) -> Result<(), SolveError> {
     if matches!(grid, Some(GridConfig::SongCompat {})) {
         let reason = format!("is for kind = \"pc\" only, {kind} needs true gaps");
@@ -183,7 +202,8 @@ impl PcConfig {
                 let reason = "only predictors euler-maruyama and reverse-diffusion have this knob";
                 return Err(refuse("eta", eta, reason));
             }
-            PredictorKind::Ancestral | PredictorKind::ReverseDiffusion => grid.check_spans(sde)?,
+            PredictorKind::Ancestral => grid.check_spans(sde)?,
+            PredictorKind::ReverseDiffusion => check_discretization(sde, &grid)?,
             PredictorKind::None if self.corrector == CorrectorKind::None => {
                 return Err(refuse(
                     "predictor",

@@ -6,7 +6,8 @@ use sde_core::{Marginal, Mixture, MixtureConfig, Sde, SdeConfig};
 use solvers::config::SamplerConfig;
 use solvers::sampler::prior_std_at;
 use solvers::{
-    Coef, Draw, HostBatch, HostNoise, Job, NoiseSource, Purpose, Sampler, ScoreFn, SolveError, SolveStats, State,
+    Coef, Draw, HostBatch, HostNoise, Job, NoiseSource, Purpose, Sampler, ScoreFn, SolveError, SolveStats,
+    State,
 };
 
 pub type Batch = HostBatch<f64>;
@@ -26,7 +27,9 @@ pub fn config(table: &str) -> SamplerConfig {
 }
 
 pub fn sampler(table: &str, sde: &dyn Sde) -> Box<dyn Sampler<Batch>> {
-    config(table).build(sde).unwrap_or_else(|error| panic!("{table}: {error}"))
+    config(table)
+        .build(sde)
+        .unwrap_or_else(|error| panic!("{table}: {error}"))
 }
 
 /// The refusal of a table.
@@ -64,7 +67,10 @@ impl GaussianScore {
     /// Mean and standard deviation of `p_t`.
     pub fn noised(&self, t: f64) -> (f64, f64) {
         let Marginal { mean_coef, std } = self.sde.marginal(t);
-        (mean_coef * self.mean, (mean_coef * mean_coef * self.var + std * std).sqrt())
+        (
+            mean_coef * self.mean,
+            (mean_coef * mean_coef * self.var + std * std).sqrt(),
+        )
     }
 }
 
@@ -98,7 +104,10 @@ impl ScoreFn<Batch> for OracleScore {
                 shared = Some(self.mixture.noised(self.sde.marginal(times[row])));
             }
             let mut score = vec![0.0; values.len()];
-            shared.as_ref().expect("set for either kind of time").score(values, &mut score);
+            shared
+                .as_ref()
+                .expect("set for either kind of time")
+                .score(values, &mut score);
             scores.push(score);
         });
         out.fill_rows(&mut |row, values| values.copy_from_slice(&scores[row]));
@@ -115,28 +124,58 @@ pub fn mixture() -> Mixture {
 }
 
 pub fn oracle(sde: &Arc<dyn Sde>) -> OracleScore {
-    OracleScore { sde: sde.clone(), mixture: mixture() }
+    OracleScore {
+        sde: sde.clone(),
+        mixture: mixture(),
+    }
 }
 
 /// A batch from the prior of the sampler's start time.
-pub fn prior(sampler: &dyn Sampler<Batch>, sde: &dyn Sde, noise: &HostNoise, rows: usize, dim: usize) -> Batch {
+pub fn prior(
+    sampler: &dyn Sampler<Batch>,
+    sde: &dyn Sde,
+    noise: &HostNoise,
+    rows: usize,
+    dim: usize,
+) -> Batch {
     let mut x = Batch::zeros(rows, dim);
-    noise.normal(Draw { step: 0, purpose: Purpose::Prior }, &mut x).expect("addressed noise never runs out");
+    noise
+        .normal(
+            Draw {
+                step: 0,
+                purpose: Purpose::Prior,
+            },
+            &mut x,
+        )
+        .expect("addressed noise never runs out");
     x.scale(Coef::All(prior_std_at(sde, sampler.t_start())));
     x
 }
 
 pub fn run(
-    sampler: &dyn Sampler<Batch>, sde: &dyn Sde, score: &dyn ScoreFn<Batch>, noise: &dyn NoiseSource<Batch>,
+    sampler: &dyn Sampler<Batch>,
+    sde: &dyn Sde,
+    score: &dyn ScoreFn<Batch>,
+    noise: &dyn NoiseSource<Batch>,
     x: &mut Batch,
 ) -> Result<SolveStats, SolveError> {
-    let job = Job { sde, score, noise, first_row: 0 };
+    let job = Job {
+        sde,
+        score,
+        noise,
+        first_row: 0,
+    };
     sampler.run(&job, x, &mut ())
 }
 
 /// `rows` samples with a seed.
 pub fn samples(
-    table: &str, sde: &dyn Sde, score: &dyn ScoreFn<Batch>, seed: u64, rows: usize, dim: usize,
+    table: &str,
+    sde: &dyn Sde,
+    score: &dyn ScoreFn<Batch>,
+    seed: u64,
+    rows: usize,
+    dim: usize,
 ) -> (Batch, SolveStats) {
     let sampler = sampler(table, sde);
     let noise = HostNoise { seed, first_row: 0 };

@@ -33,7 +33,10 @@ fn check(what: &str, values: &[f64], exact: f64, bias: f64) {
     let mean = values.iter().sum::<f64>() / n;
     let variance = values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0);
     let bound = 4.5 * (variance / n).sqrt() + bias;
-    assert!((mean - exact).abs() < bound, "{what}: {mean} for {exact}, bound {bound}");
+    assert!(
+        (mean - exact).abs() < bound,
+        "{what}: {mean} for {exact}, bound {bound}"
+    );
 }
 
 fn check_against(name: &str, x: &Batch, marginal: Marginal, bias: f64) {
@@ -50,7 +53,12 @@ fn check_against(name: &str, x: &Batch, marginal: Marginal, bias: f64) {
     let (mean, cov) = (data.mean(), data.cov());
     for i in 0..2 {
         let values: Vec<f64> = x.iter().map(|row| row[i]).collect();
-        check(&format!("{name}: mean {i}"), &values, marginal.mean_coef * mean[i], bias);
+        check(
+            &format!("{name}: mean {i}"),
+            &values,
+            marginal.mean_coef * mean[i],
+            bias,
+        );
         for j in 0..=i {
             let exact = marginal.mean_coef.powi(2) * (cov[2 * i + j] + mean[i] * mean[j])
                 + if i == j { marginal.std.powi(2) } else { 0.0 };
@@ -67,13 +75,33 @@ fn samplers_reach_the_marginal_of_the_end_time() {
     let cases = [
         ("vp", "kind = \"pc\"\nsteps = 300", 0.012),
         ("subvp", "kind = \"pc\"\nsteps = 300", 0.015),
-        ("ve", "kind = \"pc\"\nsteps = 300\npredictor = \"reverse-diffusion\"", 0.03),
-        ("vp", "kind = \"pc\"\nsteps = 150\npredictor = \"ancestral\"\ncorrector = \"langevin\"", 0.02),
-        ("ve", "kind = \"pc\"\nsteps = 150\ncorrector = \"ald\"\nsnr = 0.1", 0.02),
-        ("edm", "kind = \"pc\"\nsteps = 150\npredictor = \"ancestral\"", 0.03),
+        (
+            "ve",
+            "kind = \"pc\"\nsteps = 300\npredictor = \"reverse-diffusion\"",
+            0.03,
+        ),
+        (
+            "vp",
+            "kind = \"pc\"\nsteps = 150\npredictor = \"ancestral\"\ncorrector = \"langevin\"",
+            0.02,
+        ),
+        (
+            "ve",
+            "kind = \"pc\"\nsteps = 150\ncorrector = \"ald\"\nsnr = 0.1",
+            0.02,
+        ),
+        (
+            "edm",
+            "kind = \"pc\"\nsteps = 150\npredictor = \"ancestral\"",
+            0.03,
+        ),
         ("vp", "kind = \"ode\"\nmethod = \"rk4\"\nsteps = 40", 0.01),
         ("edm", "kind = \"ode\"\nmethod = \"heun\"\nsteps = 60", 0.01),
-        ("subvp", "kind = \"ode\"\nmethod = \"dp5\"\nrtol = 1e-4\natol = 1e-4", 0.01),
+        (
+            "subvp",
+            "kind = \"ode\"\nmethod = \"dp5\"\nrtol = 1e-4\natol = 1e-4",
+            0.01,
+        ),
         ("edm", "kind = \"heun\"\nsteps = 40", 0.01),
         ("vp", "kind = \"heun\"\nsteps = 40", 0.01),
         ("ve", "kind = \"heun\"\nsteps = 80\ns_churn = 30.0", 0.015),
@@ -82,7 +110,12 @@ fn samplers_reach_the_marginal_of_the_end_time() {
         let sde = sde(&format!("kind = \"{kind}\""));
         let table = format!("{table}\nfinal = \"none\"");
         let (x, _) = samples(&table, &*sde, &oracle(&sde), 11 + index as u64, ROWS, 2);
-        check_against(&format!("{kind} {table}"), &x, sde.marginal(sde.domain().sample_eps), bias);
+        check_against(
+            &format!("{kind} {table}"),
+            &x,
+            sde.marginal(sde.domain().sample_eps),
+            bias,
+        );
     }
 }
 
@@ -131,8 +164,17 @@ impl NoiseSource<Batch> for UnitInRowTwo {
 fn langevin_has_the_known_stationary_variance() {
     for kind in ["vp", "subvp", "ve", "edm"] {
         let sde = sde(&format!("kind = \"{kind}\""));
-        let score = GaussianScore { sde: sde.clone(), mean: 0.0, var: 0.0 };
-        let job = Job { sde: &*sde, score: &score, noise: &UnitInRowTwo, first_row: 0 };
+        let score = GaussianScore {
+            sde: sde.clone(),
+            mean: 0.0,
+            var: 0.0,
+        };
+        let job = Job {
+            sde: &*sde,
+            score: &score,
+            noise: &UnitInRowTwo,
+            first_row: 0,
+        };
         let counted = CountedScore::new(&score);
         for (snr, ratio) in [(0.16, 1.0), (0.01, 1.0), (0.16, 0.97), (0.7, 0.5)] {
             let correctors: [Box<dyn Corrector<Batch>>; 2] =
@@ -142,13 +184,21 @@ fn langevin_has_the_known_stationary_variance() {
                 let mut x = batch(3, 1, |row, _| f64::from(u8::from(row == 1)));
                 let mut w = Scratch::new(&x);
                 let ctx = StepCtx::new(&job, &counted, 0);
-                let draw = Draw { step: 0, purpose: Purpose::Corrector };
-                corrector.step(&ctx, t, ratio, draw, &mut x, &mut w).expect("the problem is regular");
+                let draw = Draw {
+                    step: 0,
+                    purpose: Purpose::Corrector,
+                };
+                corrector
+                    .step(&ctx, t, ratio, draw, &mut x, &mut w)
+                    .expect("the problem is regular");
                 let image = rows(&x);
                 let (rho, c) = (image[1][0] - image[0][0], image[2][0] - image[0][0]);
                 let law = sde.marginal(t).std.powi(2) / (1.0 - snr * snr * ratio);
                 let stationary = c * c / (1.0 - rho * rho);
-                assert!((stationary / law - 1.0).abs() < 1e-9, "{kind} {snr} {ratio}: {stationary} {law}");
+                assert!(
+                    (stationary / law - 1.0).abs() < 1e-9,
+                    "{kind} {snr} {ratio}: {stationary} {law}"
+                );
             }
         }
     }
@@ -160,25 +210,57 @@ fn batch_rule_is_the_sigma_rule_in_expectation() {
     let sde = sde("kind = \"ve\"");
     let t = 0.6;
     let std = sde.marginal(t).std;
-    let score = GaussianScore { sde: sde.clone(), mean: 0.0, var: 0.0 };
-    let noise = HostNoise { seed: 4, first_row: 0 };
-    let job = Job { sde: &*sde, score: &score, noise: &noise, first_row: 0 };
+    let score = GaussianScore {
+        sde: sde.clone(),
+        mean: 0.0,
+        var: 0.0,
+    };
+    let noise = HostNoise {
+        seed: 4,
+        first_row: 0,
+    };
+    let job = Job {
+        sde: &*sde,
+        score: &score,
+        noise: &noise,
+        first_row: 0,
+    };
     let counted = CountedScore::new(&score);
     let ctx = StepCtx::new(&job, &counted, 0);
     let mut start = Batch::zeros(64, 256);
-    noise.normal(Draw { step: 0, purpose: Purpose::Prior }, &mut start).expect("addressed noise never runs out");
+    noise
+        .normal(
+            Draw {
+                step: 0,
+                purpose: Purpose::Prior,
+            },
+            &mut start,
+        )
+        .expect("addressed noise never runs out");
     start.scale(solvers::Coef::All(std));
-    let draw = Draw { step: 1, purpose: Purpose::Corrector };
+    let draw = Draw {
+        step: 1,
+        purpose: Purpose::Corrector,
+    };
     let after = |corrector: &dyn Corrector<Batch>| {
         let mut x = start.clone();
-        corrector.step(&ctx, t, 1.0, draw, &mut x, &mut Scratch::new(&start)).expect("the problem is regular");
+        corrector
+            .step(&ctx, t, 1.0, draw, &mut x, &mut Scratch::new(&start))
+            .expect("the problem is regular");
         x
     };
-    let (ours, published) = (after(&Langevin { snr: 0.16 }), after(&BatchLangevin { snr: 0.16 }));
+    let (ours, published) = (
+        after(&Langevin { snr: 0.16 }),
+        after(&BatchLangevin { snr: 0.16 }),
+    );
     // Norms over 64 x 256 numbers are within 1 percent of their means; so is the step, and the states within 1 percent of the move.
     let moved = sigma_rule(&*sde, t, 0.16, 1.0).sqrt();
     let mut worst = 0.0_f64;
-    for (a, b) in rows(&ours).iter().flatten().zip(rows(&published).iter().flatten()) {
+    for (a, b) in rows(&ours)
+        .iter()
+        .flatten()
+        .zip(rows(&published).iter().flatten())
+    {
         worst = worst.max((a - b).abs());
     }
     assert!(worst > 0.0 && worst < 0.1 * moved, "{worst} of {moved}");
@@ -190,15 +272,32 @@ fn correctors_converge_to_the_marginal_of_their_time() {
     let sde = sde("kind = \"vp\"");
     let t = 0.35;
     let score = oracle(&sde);
-    let noise = HostNoise { seed: 8, first_row: 0 };
-    let job = Job { sde: &*sde, score: &score, noise: &noise, first_row: 0 };
+    let noise = HostNoise {
+        seed: 8,
+        first_row: 0,
+    };
+    let job = Job {
+        sde: &*sde,
+        score: &score,
+        noise: &noise,
+        first_row: 0,
+    };
     let counted = CountedScore::new(&score);
     let ctx = StepCtx::new(&job, &counted, 0);
-    let mut x = batch(ROWS, 2, |row, d| if d == 0 { 4.0 } else { -3.0 + (row % 7) as f64 });
+    let mut x = batch(
+        ROWS,
+        2,
+        |row, d| if d == 0 { 4.0 } else { -3.0 + (row % 7) as f64 },
+    );
     let mut w = Scratch::new(&x);
     for step in 0..150 {
-        let draw = Draw { step, purpose: Purpose::Corrector };
-        Langevin { snr: 0.2 }.step(&ctx, t, 1.0, draw, &mut x, &mut w).expect("the problem is regular");
+        let draw = Draw {
+            step,
+            purpose: Purpose::Corrector,
+        };
+        Langevin { snr: 0.2 }
+            .step(&ctx, t, 1.0, draw, &mut x, &mut w)
+            .expect("the problem is regular");
     }
     // The stationary bias of the step: 2 percent of the noise's variance.
     check_against("corrector", &x, sde.marginal(t), 0.025);
@@ -207,7 +306,11 @@ fn correctors_converge_to_the_marginal_of_their_time() {
 /// The factor of the step follows the steps that the grid makes.
 #[test]
 fn step_ratio_is_one_without_drift_and_the_chain_s_with_it() {
-    let span = sde_core::Span { from: 0.5, to: 0.499, gap: 0.001 };
+    let span = sde_core::Span {
+        from: 0.5,
+        to: 0.499,
+        gap: 0.001,
+    };
     for kind in ["ve", "edm"] {
         assert_eq!(step_ratio(&*sde(&format!("kind = \"{kind}\"")), span), 1.0);
     }

@@ -2,7 +2,6 @@
 #![allow(clippy::print_stdout)]
 
 mod common;
-mod determinism;
 mod distribution;
 mod exact_moments;
 mod orders;

@@ -10,7 +10,9 @@ struct NoNoise;
 
 impl solvers::NoiseSource<crate::common::Batch> for NoNoise {
     fn normal(
-        &self, draw: solvers::Draw, _out: &mut crate::common::Batch,
+        &self,
+        draw: solvers::Draw,
+        _out: &mut crate::common::Batch,
     ) -> Result<(), solvers::SolveError> {
         panic!("a deterministic method asks for {draw:?}");
     }
@@ -19,7 +21,11 @@ impl solvers::NoiseSource<crate::common::Batch> for NoNoise {
 /// Error at the end and evaluations.
 fn error(kind: &str, table: &str) -> (f64, u64) {
     let sde = sde(&format!("kind = \"{kind}\""));
-    let score = GaussianScore { sde: sde.clone(), mean: 0.7, var: 0.09 };
+    let score = GaussianScore {
+        sde: sde.clone(),
+        mean: 0.7,
+        var: 0.09,
+    };
     let sampler = sampler(table, &*sde);
     let end = sde.domain().sample_eps;
     let ((mean, std), (end_mean, end_std)) = (score.noised(sampler.t_start()), score.noised(end));
@@ -42,15 +48,34 @@ fn fitted_order(errors: &[f64]) -> f64 {
 #[test]
 fn fixed_steps_have_the_published_errors_and_orders() {
     let table: [(&str, f64, Option<[f64; 6]>); 4] = [
-        ("euler", 1.0, Some([1.45e-2, 1.33e-2, 7.74e-3, 4.13e-3, 2.14e-3, 1.09e-3])),
-        ("heun", 2.0, Some([2.23e-2, 6.04e-3, 1.69e-3, 4.47e-4, 1.15e-4, 2.91e-5])),
+        (
+            "euler",
+            1.0,
+            Some([1.45e-2, 1.33e-2, 7.74e-3, 4.13e-3, 2.14e-3, 1.09e-3]),
+        ),
+        (
+            "heun",
+            2.0,
+            Some([2.23e-2, 6.04e-3, 1.69e-3, 4.47e-4, 1.15e-4, 2.91e-5]),
+        ),
         ("midpoint", 2.0, None),
-        ("rk4", 4.0, Some([1.47e-3, 7.85e-5, 3.82e-6, 2.16e-7, 1.29e-8, 7.88e-10])),
+        (
+            "rk4",
+            4.0,
+            Some([1.47e-3, 7.85e-5, 3.82e-6, 2.16e-7, 1.29e-8, 7.88e-10]),
+        ),
     ];
-    println!("{:10}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}{:>7}", "", 10, 20, 40, 80, 160, 320, "order");
+    println!(
+        "{:10}{:>11}{:>11}{:>11}{:>11}{:>11}{:>11}{:>7}",
+        "", 10, 20, 40, 80, 160, 320, "order"
+    );
     for (method, order, published) in table {
         let errors = [10, 20, 40, 80, 160, 320].map(|steps| {
-            error("vp", &format!("kind = \"ode\"\nmethod = \"{method}\"\nsteps = {steps}\nfinal = \"none\"")).0
+            error(
+                "vp",
+                &format!("kind = \"ode\"\nmethod = \"{method}\"\nsteps = {steps}\nfinal = \"none\""),
+            )
+            .0
         });
         let fitted = fitted_order(&errors);
         let cells: String = errors.iter().map(|e| format!("{e:>11.2e}")).collect();
@@ -58,7 +83,10 @@ fn fixed_steps_have_the_published_errors_and_orders() {
         assert!((fitted - order).abs() < 0.15, "{method}: order {fitted}");
         for (got, want) in errors.iter().zip(published.into_iter().flatten()) {
             let digit = 10f64.powf(want.log10().floor() - 2.0);
-            assert!((got - want).abs() <= 0.5001 * digit, "{method}: {got:e} for {want:e}");
+            assert!(
+                (got - want).abs() <= 0.5001 * digit,
+                "{method}: {got:e} for {want:e}"
+            );
         }
     }
 }
@@ -67,10 +95,15 @@ fn fixed_steps_have_the_published_errors_and_orders() {
 #[test]
 fn heun_in_sigma_space_has_order_two() {
     for kind in ["vp", "subvp", "ve", "edm"] {
-        let errors =
-            [40, 80, 160, 320].map(|steps| error(kind, &format!("kind = \"heun\"\nsteps = {steps}\nfinal = \"none\"")).0);
+        let errors = [40, 80, 160, 320].map(|steps| {
+            error(
+                kind,
+                &format!("kind = \"heun\"\nsteps = {steps}\nfinal = \"none\""),
+            )
+            .0
+        });
         let fitted = fitted_order(&errors);
-        println!("heun {kind:6} {errors:9.2e?} order {fitted:.2}");
+        println!("heun {kind:6} {errors:?} order {fitted:.2}");
         assert!((fitted - 2.0).abs() < 0.15, "{kind}: {errors:?} {fitted}");
     }
 }

@@ -33,12 +33,21 @@ fn few_steps_are_finite() {
                     let table = format!("{table}\nsteps = {steps}\nfinal = \"{ending}\"");
                     if let Err(error) = config(&table).build::<Batch>(&*sde) {
                         let message = error.to_string();
-                        assert!(message.starts_with("sampler.steps = "), "{name} {table}: {message}");
-                        assert!(table.contains("reverse-diffusion") && name == "vp", "{name} {table}: {message}");
+                        assert!(
+                            message.starts_with("sampler.steps = "),
+                            "{name} {table}: {message}"
+                        );
+                        assert!(
+                            table.contains("reverse-diffusion") && name == "vp",
+                            "{name} {table}: {message}"
+                        );
                         continue;
                     }
                     let (x, _) = samples(&table, &*sde, &oracle(&sde), 1, 5, 2);
-                    assert!(rows(&x).iter().flatten().all(|value| value.is_finite()), "{name} {table}");
+                    assert!(
+                        rows(&x).iter().flatten().all(|value| value.is_finite()),
+                        "{name} {table}"
+                    );
                 }
             }
         }
@@ -49,14 +58,24 @@ fn few_steps_are_finite() {
 #[test]
 fn empty_and_single_row_batches() {
     let vp = sde("kind = \"vp\"");
-    let score = crate::common::GaussianScore { sde: vp.clone(), mean: 0.7, var: 0.09 };
+    let score = crate::common::GaussianScore {
+        sde: vp.clone(),
+        mean: 0.7,
+        var: 0.09,
+    };
     for table in KINDS.iter().chain(&["kind = \"ode\""]) {
-        let table =
-            if *table == "kind = \"ode\"" { table.to_string() } else { format!("{table}\nsteps = 30") };
+        let table = if *table == "kind = \"ode\"" {
+            table.to_string()
+        } else {
+            format!("{table}\nsteps = 30")
+        };
         for (count, dim) in [(0, 1), (0, 3), (1, 1), (1, 3), (3, 1)] {
             let (x, stats) = samples(&table, &*vp, &score, 2, count, dim);
             assert_eq!((x.rows(), x.row_len()), (count, dim));
-            assert!(rows(&x).iter().flatten().all(|value| value.is_finite()), "{table}");
+            assert!(
+                rows(&x).iter().flatten().all(|value| value.is_finite()),
+                "{table}"
+            );
             assert_eq!(stats.stop, StopReason::Finished);
         }
     }
@@ -78,37 +97,91 @@ fn refused_values_name_their_key() {
         ("kind = \"ode\"\nt_end = 1.0", "sampler.t_end = 1"),
         ("kind = \"ode\"\nt_end = 0.0", "sampler.t_end = 0"),
         ("kind = \"langevin\"\nt_end = 0.0", "sampler.t_end = 0"),
-        ("kind = \"pc\"\ncorrector = \"langevin\"\nsnr = 0.0", "sampler.snr = 0"),
-        ("kind = \"pc\"\ncorrector = \"ald\"\nsnr = -1.0", "sampler.snr = -1"),
-        ("kind = \"pc\"\ncorrector = \"batch-langevin\"\nsnr = nan", "sampler.snr = NaN"),
+        (
+            "kind = \"pc\"\ncorrector = \"langevin\"\nsnr = 0.0",
+            "sampler.snr = 0",
+        ),
+        (
+            "kind = \"pc\"\ncorrector = \"ald\"\nsnr = -1.0",
+            "sampler.snr = -1",
+        ),
+        (
+            "kind = \"pc\"\ncorrector = \"batch-langevin\"\nsnr = nan",
+            "sampler.snr = NaN",
+        ),
         ("kind = \"langevin\"\nsnr = 1.0", "sampler.snr = 1"),
-        ("kind = \"pc\"\ncorrector_steps = 0", "sampler.corrector_steps = 0"),
-        ("kind = \"pc\"\ncorrector_steps = 4294967295", "sampler.corrector_steps = 4294967295"),
+        (
+            "kind = \"pc\"\ncorrector_steps = 0",
+            "sampler.corrector_steps = 0",
+        ),
+        (
+            "kind = \"pc\"\ncorrector_steps = 4294967295",
+            "sampler.corrector_steps = 4294967295",
+        ),
         ("kind = \"pc\"\neta = -0.5", "sampler.eta = -0.5"),
         ("kind = \"pc\"\neta = inf", "sampler.eta = inf"),
-        ("kind = \"pc\"\npredictor = \"ancestral\"\neta = 0.5", "sampler.eta = 0.5"),
+        (
+            "kind = \"pc\"\npredictor = \"ancestral\"\neta = 0.5",
+            "sampler.eta = 0.5",
+        ),
         ("kind = \"pc\"\npredictor = \"none\"", "sampler.predictor = none"),
-        ("kind = \"pc\"\npredictor = \"ancestral\"\nsteps = 19", "sampler.steps = 19"),
-        ("kind = \"pc\"\npredictor = \"reverse-diffusion\"\nsteps = 5", "sampler.steps = 5"),
+        (
+            "kind = \"pc\"\npredictor = \"ancestral\"\nsteps = 19",
+            "sampler.steps = 19",
+        ),
+        (
+            "kind = \"pc\"\npredictor = \"reverse-diffusion\"\nsteps = 5",
+            "sampler.steps = 5",
+        ),
         ("kind = \"ode\"\nsteps = 10", "sampler.steps = 10"),
-        ("kind = \"ode\"\nmethod = \"rk4\"\nrtol = 1e-3", "sampler.rtol = 0.001"),
+        (
+            "kind = \"ode\"\nmethod = \"rk4\"\nrtol = 1e-3",
+            "sampler.rtol = 0.001",
+        ),
         ("kind = \"ode\"\nrtol = 0.0", "sampler.rtol = 0"),
         ("kind = \"ode\"\nrtol = -1e-3", "sampler.rtol = -0.001"),
         ("kind = \"ode\"\natol = nan", "sampler.atol = NaN"),
-        ("kind = \"ode\"\natol = 1e-30", "sampler.atol = 0.000000000000000000000000000001"),
+        (
+            "kind = \"ode\"\natol = 1e-30",
+            "sampler.atol = 0.000000000000000000000000000001",
+        ),
         ("kind = \"ode\"\nmax_steps = 0", "sampler.max_steps = 0"),
         ("kind = \"ode\"\nmin_step = 1.0", "sampler.min_step = 1"),
-        ("kind = \"ode\"\n[grid]\nkind = \"uniform\"", "sampler.grid = given"),
+        (
+            "kind = \"ode\"\n[grid]\nkind = \"uniform\"",
+            "sampler.grid = given",
+        ),
         ("kind = \"heun\"\ns_churn = -1.0", "sampler.s_churn = -1"),
         ("kind = \"heun\"\ns_noise = nan", "sampler.s_noise = NaN"),
         ("kind = \"heun\"\ns_min = 2.0\ns_max = 1.0", "sampler.s_max = 1"),
-        ("kind = \"heun\"\n[grid]\nkind = \"song-compat\"", "sampler.grid.kind = song-compat"),
-        ("kind = \"heun\"\n[grid]\nkind = \"karras\"\nrho = 0.0", "sampler.grid.rho = 0"),
-        ("kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [1.0, 0.5, 0.5, 0.1]", "sampler.grid.times = 0.5"),
-        ("kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [1.0]", "sampler.grid.times = 1"),
-        ("kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [1.0, nan]", "sampler.grid.times = NaN"),
-        ("kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [0.1, 1.0]", "sampler.grid.times = 1"),
-        ("kind = \"pc\"\nt_end = 0.1\n[grid]\nkind = \"custom\"\ntimes = [1.0, 0.2]", "sampler.t_end = 0.1"),
+        (
+            "kind = \"heun\"\n[grid]\nkind = \"song-compat\"",
+            "sampler.grid.kind = song-compat",
+        ),
+        (
+            "kind = \"heun\"\n[grid]\nkind = \"karras\"\nrho = 0.0",
+            "sampler.grid.rho = 0",
+        ),
+        (
+            "kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [1.0, 0.5, 0.5, 0.1]",
+            "sampler.grid.times = 0.5",
+        ),
+        (
+            "kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [1.0]",
+            "sampler.grid.times = 1",
+        ),
+        (
+            "kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [1.0, nan]",
+            "sampler.grid.times = NaN",
+        ),
+        (
+            "kind = \"pc\"\n[grid]\nkind = \"custom\"\ntimes = [0.1, 1.0]",
+            "sampler.grid.times = 1",
+        ),
+        (
+            "kind = \"pc\"\nt_end = 0.1\n[grid]\nkind = \"custom\"\ntimes = [1.0, 0.2]",
+            "sampler.t_end = 0.1",
+        ),
     ] {
         let message = refusal(table, &*vp);
         assert!(message.starts_with(&format!("{key}: ")), "{table}: {message}");
@@ -120,15 +193,25 @@ fn refused_values_name_their_key() {
 #[test]
 fn unknown_names_list_what_exists() {
     for (table, wanted) in [
-        ("kind = \"euler-maruyama\"", "expected one of `pc`, `ode`, `heun`, `langevin`"),
-        ("kind = \"pc\"\npredictor = \"em\"", "`euler-maruyama`, `reverse-diffusion`, `ancestral`, `none`"),
+        (
+            "kind = \"euler-maruyama\"",
+            "expected one of `pc`, `ode`, `heun`, `langevin`",
+        ),
+        (
+            "kind = \"pc\"\npredictor = \"em\"",
+            "`euler-maruyama`, `reverse-diffusion`, `ancestral`, `none`",
+        ),
         ("kind = \"pc\"\nstep = 3", "unknown field `step`"),
-        ("kind = \"ode\"\nmethod = \"rk45\"", "`euler`, `heun`, `midpoint`, `rk4`, `dp5`"),
+        (
+            "kind = \"ode\"\nmethod = \"rk45\"",
+            "`euler`, `heun`, `midpoint`, `rk4`, `dp5`",
+        ),
         ("kind = \"heun\"\nrtol = 1.0", "unknown field `rtol`"),
         ("kind = \"pc\"\nfinal = \"last\"", "`tweedie`, `mean`, `none`"),
-        ("kind = \"pc\"\nsteps = -4", "steps"),
     ] {
-        let message = toml::from_str::<solvers::config::SamplerConfig>(table).expect_err(table).to_string();
+        let message = toml::from_str::<solvers::config::SamplerConfig>(table)
+            .expect_err(table)
+            .to_string();
         assert!(message.contains(wanted), "{table}: {message}");
     }
 }
@@ -145,7 +228,11 @@ impl ScoreFn<Batch> for Broken {
         out.copy_from(x);
         out.scale(Coef::All(-0.5));
         let now = t.at(2);
-        if if self.only_at { now == self.t } else { now <= self.t } {
+        if if self.only_at {
+            now == self.t
+        } else {
+            now <= self.t
+        } {
             out.plane_mut(1)[2] = self.value;
         }
         Ok(())
@@ -155,10 +242,20 @@ impl ScoreFn<Batch> for Broken {
 fn failure(table: &str, score: &dyn ScoreFn<Batch>) -> SolveError {
     let vp = sde("kind = \"vp\"");
     let sampler = sampler(table, &*vp);
-    let noise = HostNoise { seed: 3, first_row: 40 };
+    let noise = HostNoise {
+        seed: 3,
+        first_row: 40,
+    };
     let mut x = prior(&*sampler, &*vp, &noise, 4, 2);
-    let job = Job { sde: &*vp, score, noise: &noise, first_row: 40 };
-    sampler.run(&job, &mut x, &mut ()).expect_err("the score is broken")
+    let job = Job {
+        sde: &*vp,
+        score,
+        noise: &noise,
+        first_row: 40,
+    };
+    sampler
+        .run(&job, &mut x, &mut ())
+        .expect_err("the score is broken")
 }
 
 #[test]
@@ -174,30 +271,104 @@ fn a_score_that_is_not_finite_is_named_with_row_time_and_step() {
             ("kind = \"ode\"\nmethod = \"rk4\"", 1),
             ("kind = \"heun\"", 1),
         ] {
-            let error = failure(&format!("{method}\n{grid}"), &Broken { value, t: 0.5, only_at: true });
-            let expected = SolveError::NonFinite { what: "score", row: 42, t: 0.5, step };
+            let error = failure(
+                &format!("{method}\n{grid}"),
+                &Broken {
+                    value,
+                    t: 0.5,
+                    only_at: true,
+                },
+            );
+            let expected = SolveError::NonFinite {
+                what: "score",
+                row: 42,
+                t: 0.5,
+                step,
+            };
             assert_eq!(error, expected, "{method} {value}");
         }
-        let error = failure("kind = \"ode\"", &Broken { value, t: 0.5, only_at: false });
-        let SolveError::NonFinite { what: "score", row: 42, t, .. } = error else { panic!("{error:?}") };
+        let error = failure(
+            "kind = \"ode\"",
+            &Broken {
+                value,
+                t: 0.5,
+                only_at: false,
+            },
+        );
+        let SolveError::NonFinite {
+            what: "score",
+            row: 42,
+            t,
+            ..
+        } = error
+        else {
+            panic!("{error:?}")
+        };
         assert!((0.5..0.5 + 1e-6).contains(&t), "{t}");
-        let error = failure("kind = \"ode\"", &Broken { value, t: 1.0, only_at: false });
-        assert_eq!(error, SolveError::NonFinite { what: "score", row: 42, t: 1.0, step: 0 });
+        let error = failure(
+            "kind = \"ode\"",
+            &Broken {
+                value,
+                t: 1.0,
+                only_at: false,
+            },
+        );
+        assert_eq!(
+            error,
+            SolveError::NonFinite {
+                what: "score",
+                row: 42,
+                t: 1.0,
+                step: 0
+            }
+        );
     }
     // At the end time, where only the final act looks.
-    let error = failure(&format!("kind = \"pc\"\n{grid}"), &Broken { value: f64::NAN, t: 0.01, only_at: true });
-    assert_eq!(error, SolveError::NonFinite { what: "score", row: 42, t: 0.01, step: 4 });
+    let error = failure(
+        &format!("kind = \"pc\"\n{grid}"),
+        &Broken {
+            value: f64::NAN,
+            t: 0.01,
+            only_at: true,
+        },
+    );
+    assert_eq!(
+        error,
+        SolveError::NonFinite {
+            what: "score",
+            row: 42,
+            t: 0.01,
+            step: 4
+        }
+    );
 }
 
 /// A start that is not finite is the state's fault.
 #[test]
 fn a_bad_start_is_named() {
     let vp = sde("kind = \"vp\"");
-    for table in ["kind = \"pc\"", "kind = \"ode\"", "kind = \"ode\"\nmethod = \"euler\"", "kind = \"heun\""] {
+    for table in [
+        "kind = \"pc\"",
+        "kind = \"ode\"",
+        "kind = \"ode\"\nmethod = \"euler\"",
+        "kind = \"heun\"",
+    ] {
         let mut x = batch(3, 2, |row, _| if row == 1 { f64::INFINITY } else { 0.1 });
-        let noise = HostNoise { seed: 3, first_row: 0 };
+        let noise = HostNoise {
+            seed: 3,
+            first_row: 0,
+        };
         let error = run(&*sampler(table, &*vp), &*vp, &oracle(&vp), &noise, &mut x).expect_err(table);
-        assert_eq!(error, SolveError::NonFinite { what: "state", row: 1, t: 1.0, step: 0 }, "{table}");
+        assert_eq!(
+            error,
+            SolveError::NonFinite {
+                what: "state",
+                row: 1,
+                t: 1.0,
+                step: 0
+            },
+            "{table}"
+        );
     }
 }
 
@@ -216,8 +387,16 @@ fn a_growing_score_ends_in_an_error() {
             Ok(())
         }
     }
-    for table in ["kind = \"pc\"", "kind = \"heun\"", "kind = \"ode\"\nmethod = \"rk4\"", "kind = \"langevin\""] {
-        assert!(matches!(failure(table, &Growing), SolveError::NonFinite { .. }), "{table}");
+    for table in [
+        "kind = \"pc\"",
+        "kind = \"heun\"",
+        "kind = \"ode\"\nmethod = \"rk4\"",
+        "kind = \"langevin\"",
+    ] {
+        assert!(
+            matches!(failure(table, &Growing), SolveError::NonFinite { .. }),
+            "{table}"
+        );
     }
     let error = failure("kind = \"ode\"", &Growing);
     assert!(
@@ -233,9 +412,25 @@ fn a_growing_score_ends_in_an_error() {
 #[test]
 fn limits_of_the_adaptive_method() {
     let error = failure("kind = \"ode\"\nmax_steps = 3", &oracle(&sde("kind = \"vp\"")));
-    assert!(matches!(error, SolveError::StepLimit { row: 40..=43, steps: 3, .. }), "{error}");
-    let error = failure("kind = \"ode\"\nmin_step = 0.02", &oracle(&sde("kind = \"vp\"")));
-    assert!(matches!(error, SolveError::StepTooSmall { row: 40..=43, .. }), "{error}");
+    assert!(
+        matches!(
+            error,
+            SolveError::StepLimit {
+                row: 40..=43,
+                steps: 3,
+                ..
+            }
+        ),
+        "{error}"
+    );
+    let error = failure(
+        "kind = \"ode\"\nrtol = 1e-8\natol = 1e-8\nmin_step = 0.02",
+        &oracle(&sde("kind = \"vp\"")),
+    );
+    assert!(
+        matches!(error, SolveError::StepTooSmall { row: 40..=43, .. }),
+        "{error}"
+    );
 }
 
 /// A score that changes the shape of its output.
@@ -251,7 +446,10 @@ fn a_wrong_shape_is_named() {
     for table in ["kind = \"pc\"", "kind = \"ode\"", "kind = \"heun\""] {
         let error = failure(table, &Wrong);
         assert!(matches!(error, SolveError::Shape { .. }), "{error}");
-        assert!(error.to_string().contains("4 x 1") && error.to_string().contains("4 x 2"), "{error}");
+        assert!(
+            error.to_string().contains("4 x 1") && error.to_string().contains("4 x 2"),
+            "{error}"
+        );
     }
 }
 
@@ -262,19 +460,30 @@ fn nothing_is_evaluated_outside_the_run() {
     impl<F: ScoreFn<Batch>> ScoreFn<Batch> for Inside<F> {
         fn score(&self, x: &Batch, t: Coef, out: &mut Batch) -> Result<(), SolveError> {
             for row in 0..x.rows() {
-                assert!((self.1..=self.2).contains(&t.at(row)), "evaluated at {}", t.at(row));
+                assert!(
+                    (self.1..=self.2).contains(&t.at(row)),
+                    "evaluated at {}",
+                    t.at(row)
+                );
             }
             self.0.score(x, t, out)
         }
     }
     for (name, sde) in sdes() {
         let ends = (sde.domain().sample_eps, sde.domain().t_end);
-        for table in KINDS.iter().chain(&["kind = \"ode\"", "kind = \"ode\"\nrtol = 0.1\natol = 0.1"]) {
+        for table in KINDS
+            .iter()
+            .chain(&["kind = \"ode\"", "kind = \"ode\"\nrtol = 0.1\natol = 0.1"])
+        {
             if table.contains("s_churn") || (table.contains("reverse-diffusion") && name == "vp") {
                 continue;
             }
             let adaptive = table.starts_with("kind = \"ode\"") && !table.contains("method");
-            let table = if adaptive { table.to_string() } else { format!("{table}\nsteps = 7") };
+            let table = if adaptive {
+                table.to_string()
+            } else {
+                format!("{table}\nsteps = 7")
+            };
             samples(&table, &*sde, &Inside(oracle(&sde), ends.0, ends.1), 6, 9, 2);
         }
     }
@@ -285,10 +494,22 @@ fn nothing_is_evaluated_outside_the_run() {
 fn observers_watch_and_stop() {
     let vp = sde("kind = \"vp\"");
     let score = oracle(&vp);
-    for table in ["kind = \"pc\"\nsteps = 10", "kind = \"heun\"\nsteps = 10", "kind = \"ode\"\nmethod = \"rk4\"\nsteps = 10"] {
+    for table in [
+        "kind = \"pc\"\nsteps = 10",
+        "kind = \"heun\"\nsteps = 10",
+        "kind = \"ode\"\nmethod = \"rk4\"\nsteps = 10",
+    ] {
         let sampler = sampler(table, &*vp);
-        let noise = HostNoise { seed: 3, first_row: 0 };
-        let job = Job { sde: &*vp, score: &score, noise: &noise, first_row: 0 };
+        let noise = HostNoise {
+            seed: 3,
+            first_row: 0,
+        };
+        let job = Job {
+            sde: &*vp,
+            score: &score,
+            noise: &noise,
+            first_row: 0,
+        };
         let mut x = prior(&*sampler, &*vp, &noise, 4, 2);
         let start = x.clone();
         let mut reported = Vec::new();
@@ -306,13 +527,24 @@ fn observers_watch_and_stop() {
 
         let mut stopped = start.clone();
         let mut stop = EarlyStop(|info: &solvers::StepInfo, _: &Batch| info.step == 4);
-        let stats = sampler.run(&job, &mut stopped, &mut stop).expect("the problem is regular");
+        let stats = sampler
+            .run(&job, &mut stopped, &mut stop)
+            .expect("the problem is regular");
         assert_eq!((stats.steps, stats.stop), (5, StopReason::Stopped));
         assert_eq!(stopped, trajectory.states()[5]);
     }
     let flag = std::sync::atomic::AtomicBool::new(true);
     let mut stop = StopFlag(&flag);
     let x = batch(1, 1, |_, _| 0.0);
-    let info = solvers::StepInfo { step: 0, steps: None, t: 1.0, nfe: 1, first_row: 0 };
-    assert_eq!(solvers::Observer::step(&mut stop, &info, &x), ControlFlow::Break(()));
+    let info = solvers::StepInfo {
+        step: 0,
+        steps: None,
+        t: 1.0,
+        nfe: 1,
+        first_row: 0,
+    };
+    assert_eq!(
+        solvers::Observer::step(&mut stop, &info, &x),
+        ControlFlow::Break(())
+    );
 }

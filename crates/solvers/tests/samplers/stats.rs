@@ -21,7 +21,10 @@ fn evaluations_of_fixed_grids() {
         ("kind = \"pc\"\nfinal = \"mean\"", n),
         ("kind = \"pc\"\nfinal = \"none\"", n),
         ("kind = \"pc\"\ncorrector = \"langevin\"", 2 * n + 1),
-        ("kind = \"pc\"\ncorrector = \"batch-langevin\"\ncorrector_steps = 3", 4 * n + 1),
+        (
+            "kind = \"pc\"\ncorrector = \"batch-langevin\"\ncorrector_steps = 3",
+            4 * n + 1,
+        ),
         ("kind = \"pc\"\npredictor = \"none\"\ncorrector = \"ald\"", n + 2),
         ("kind = \"langevin\"\ncorrector_steps = 4", 4 * (n + 1) + 1),
         ("kind = \"ode\"\nmethod = \"euler\"", n + 1),
@@ -33,7 +36,11 @@ fn evaluations_of_fixed_grids() {
         ("kind = \"heun\"\nfinal = \"none\"", 2 * n),
     ] {
         for kind in ["vp", "subvp", "ve", "edm"] {
-            assert_eq!(nfe(kind, &format!("{table}\nsteps = {n}")), expected, "{kind} {table}");
+            assert_eq!(
+                nfe(kind, &format!("{table}\nsteps = {n}")),
+                expected,
+                "{kind} {table}"
+            );
         }
     }
     // The published example: 18 noise levels and 0 are 35 evaluations.
@@ -49,12 +56,19 @@ fn evaluations_of_fixed_grids() {
 #[test]
 fn evaluations_of_the_adaptive_method() {
     let sde = sde("kind = \"vp\"");
-    let score = GaussianScore { sde: sde.clone(), mean: 0.7, var: 0.09 };
+    let score = GaussianScore {
+        sde: sde.clone(),
+        mean: 0.7,
+        var: 0.09,
+    };
     let mut counts = Vec::new();
     for tolerance in ["1e-3", "1e-5", "1e-7"] {
         let table = format!("kind = \"ode\"\nrtol = {tolerance}\natol = {tolerance}\nfinal = \"none\"");
         let sampler = sampler(&table, &*sde);
-        let noise = HostNoise { seed: 2, first_row: 0 };
+        let noise = HostNoise {
+            seed: 2,
+            first_row: 0,
+        };
         let mut x = prior(&*sampler, &*sde, &noise, 16, 1);
         let stats = run(&*sampler, &*sde, &score, &noise, &mut x).expect("the problem is regular");
         assert_eq!((stats.nfe - 2) % 6, 0);
@@ -65,4 +79,4 @@ fn evaluations_of_the_adaptive_method() {
     assert_eq!(counts, PINNED);
 }
 
-const PINNED: [(u64, u64, u64); 3] = [(0, 0, 0), (0, 0, 0), (0, 0, 0)];
+const PINNED: [(u64, u64, u64); 3] = [(38, 4, 23), (80, 8, 34), (140, 17, 72)];
