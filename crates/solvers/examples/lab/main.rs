@@ -1,0 +1,32 @@
+//! Samplers without a network, on mixtures of Gaussians whose score is known: `lab schedule | score | sample | ...`.
+//!
+//! Each command is a module with its `Args` and `run`. Exit code 0 done, 1 failed with one line on stderr, 2 usage.
+#![allow(clippy::print_stdout, clippy::print_stderr)]
+
+mod files;
+mod schedule;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+/// Samplers of score-based generative models on problems with a known score.
+#[derive(Parser)]
+#[command(name = "lab")]
+enum Command {
+    /// Drift, diffusion, kernel and prior of the SDE at given times.
+    Schedule(schedule::Args),
+}
+
+fn main() -> ExitCode {
+    let done = match Command::parse() {
+        Command::Schedule(args) => schedule::run(&args),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(message) => {
+            eprintln!("error: {message}");
+            ExitCode::FAILURE
+        }
+    }
+}
