@@ -19,5 +19,5 @@ pub use noise::{Draw, HostNoise, NoiseSource, PresetNoise, Purpose};
 pub use observe::{Observer, StepInfo};
 pub use real::Real;
 pub use sampler::{Job, MethodInfo, Sampler, SolveStats, StopReason};
-pub use score::{ScoreFn, ScoreVjp};
+pub use score::{FnScore, MixtureScore, RowFnScore, ScoreFn, ScoreVjp};
 pub use state::{Coef, HostBatch, State, Tolerance};

@@ -17,6 +17,11 @@
 //! `f64` states get the `f32` numbers widened: one definition, so a run in double precision sees the noise of
 //! the run in single precision, and so do tensors.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "index loops are what the vectoriser reads best"
+)]
+
 use pulp::bytemuck::cast_slice;
 
 use super::normal::pair;

@@ -21,7 +21,7 @@ pub(crate) fn pair(radius_word: u32, angle_word: u32) -> (f32, f32) {
     let exponent = (31 - (offset >> 23)) as f32;
     let f = f32::from_bits(((offset & 0x007f_ffff) + SQRT_HALF) as u32) - 1.0;
     // Minimax fit of (2 f - 2 ln(1 + f)) / f^2; relative error of the logarithm 1.8e-7.
-    let p = 0.201_647_59;
+    let p = 0.201_647_6;
     let p = p * f - 0.323_61;
     let p = p * f + 0.344_864_5;
     let p = p * f - 0.398_137_66;

@@ -1,5 +1,15 @@
 //! What a sampler needs to know of a model.
 
+mod coefs;
+mod eigen;
+mod func;
+mod kernels;
+mod mixture;
+mod per_row;
+
+pub use func::{FnScore, RowFnScore};
+pub use mixture::MixtureScore;
+
 use crate::{Coef, SolveError, State};
 
 /// `out <- grad_x log p_t(x)`, the score of the noised data.

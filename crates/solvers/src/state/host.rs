@@ -1,5 +1,10 @@
 //! The host's batch: planes per coordinate, so that rows lie in SIMD lanes.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "index loops are what the vectoriser reads best"
+)]
+
 use ndarray::{Array2, ArrayView2};
 
 use super::{Coef, State, Tolerance};

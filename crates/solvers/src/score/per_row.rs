@@ -1,0 +1,219 @@
+//! The mixture score with one time a row, and its Jacobian: in the eigenbasis of each clean covariance the noised
+//! precision of a row is diagonal, `1/(m^2 lambda_i + s^2)`, so that no row needs a factorisation.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "index loops are what the vectoriser reads best"
+)]
+
+use std::f64::consts::LOG2_E;
+
+use sde_core::Mixture;
+
+use super::eigen;
+use super::kernels::{LANES, block, softmax};
+use crate::real::Real;
+
+/// The clean mixture in eigenbases.
+#[derive(Debug)]
+pub(super) struct Spectra<T> {
+    pub(super) dim: usize,
+    components: Vec<Spectrum<T>>,
+}
+
+#[derive(Debug)]
+struct Spectrum<T> {
+    log_weight: T,
+    mean: Vec<T>,
+    values: Vec<T>,
+    /// Row-major, eigenvectors in columns; `None` where the covariance is diagonal.
+    vectors: Option<Vec<T>>,
+}
+
+impl<T: Real> Spectra<T> {
+    pub(super) fn new(mixture: &Mixture) -> Self {
+        let dim = mixture.dim();
+        let cast = |values: &[f64]| values.iter().map(|v| T::from_f64(*v)).collect::<Vec<T>>();
+        let components = (0..mixture.components())
+            .map(|k| {
+                let cov = mixture.component_cov(k);
+                let diagonal = cov
+                    .iter()
+                    .enumerate()
+                    .all(|(at, c)| at % (dim + 1) == 0 || *c == 0.0);
+                let (values, vectors) = eigen::symmetric(cov, dim);
+                Spectrum {
+                    log_weight: T::from_f64(mixture.weight(k).log2()),
+                    mean: cast(mixture.component_mean(k)),
+                    values: cast(&values),
+                    vectors: (!diagonal).then(|| cast(&vectors)),
+                }
+            })
+            .collect();
+        Self { dim, components }
+    }
+
+    /// Room for one strip of rows.
+    pub(super) fn scratch(&self, with_vjp: bool) -> Scratch<T> {
+        let (dim, count) = (self.dim, self.components.len());
+        let blocks = |n: usize| vec![[T::ZERO; LANES]; n];
+        Scratch {
+            weights: blocks(count),
+            scores: blocks(count * dim),
+            turned: blocks(2 * dim),
+            pushed: blocks(if with_vjp { count * dim } else { 0 }),
+        }
+    }
+}
+
+impl<T: Real> Spectrum<T> {
+    /// `out_i = sum_j V_ji in_j`: into the eigenbasis.
+    #[inline(always)]
+    fn turn(&self, from: &[[T; LANES]], out: &mut [[T; LANES]]) {
+        let dim = out.len();
+        let Some(vectors) = &self.vectors else {
+            out.copy_from_slice(from);
+            return;
+        };
+        for (i, out) in out.iter_mut().enumerate() {
+            let mut sum = [T::ZERO; LANES];
+            for (j, from) in from.iter().enumerate() {
+                let v = vectors[j * dim + i];
+                for l in 0..LANES {
+                    sum[l] += v * from[l];
+                }
+            }
+            *out = sum;
+        }
+    }
+
+    /// `out_j = sum_i V_ji in_i`: back.
+    #[inline(always)]
+    fn turn_back(&self, from: &[[T; LANES]], out: &mut [[T; LANES]]) {
+        let dim = from.len();
+        let Some(vectors) = &self.vectors else {
+            out.copy_from_slice(from);
+            return;
+        };
+        for (out, row) in out.iter_mut().zip(vectors.chunks_exact(dim)) {
+            let mut sum = [T::ZERO; LANES];
+            for (v, from) in row.iter().zip(from) {
+                for l in 0..LANES {
+                    sum[l] += *v * from[l];
+                }
+            }
+            *out = sum;
+        }
+    }
+}
+
+/// Lane blocks that one strip needs.
+pub(super) struct Scratch<T> {
+    weights: Vec<[T; LANES]>,
+    scores: Vec<[T; LANES]>,
+    turned: Vec<[T; LANES]>,
+    pushed: Vec<[T; LANES]>,
+}
+
+/// A strip of rows: where it starts in the planes, and the kernel of each of its rows.
+pub(super) struct Strip<T> {
+    pub(super) start: usize,
+    pub(super) len: usize,
+    pub(super) rows: usize,
+    pub(super) mean_coef: [T; LANES],
+    pub(super) var: [T; LANES],
+}
+
+/// `(v, v^T J)` in planes.
+pub(super) type Pushed<'a, T> = Option<(&'a [T], &'a mut [T])>;
+
+/// Score of one strip, and `v^T J` where wanted: `J = sum_k r_k (-P_k + (q_k - s)(q_k - s)^T)`.
+#[inline(always)]
+pub(super) fn strip<T: Real>(
+    (spectra, strip, x, score, vjp, scratch): (
+        &Spectra<T>,
+        &Strip<T>,
+        &[T],
+        &mut [T],
+        Pushed<T>,
+        &mut Scratch<T>,
+    ),
+) {
+    let (dim, rows, start, len) = (spectra.dim, strip.rows, strip.start, strip.len);
+    let (mean_coef, var) = (&strip.mean_coef, &strip.var);
+    let half_log2_e = T::from_f64(0.5 * LOG2_E);
+    let half = T::from_f64(0.5);
+    let (centred, turned) = scratch.turned.split_at_mut(dim);
+    for (k, component) in spectra.components.iter().enumerate() {
+        for (j, centred) in centred.iter_mut().enumerate() {
+            let x = block(x, j * rows + start, len);
+            for l in 0..LANES {
+                centred[l] = x[l] - mean_coef[l] * component.mean[j];
+            }
+        }
+        component.turn(centred, turned);
+        let mut squares = [T::ZERO; LANES];
+        let mut log_det = [T::ZERO; LANES];
+        for (turned, value) in turned.iter_mut().zip(&component.values) {
+            for l in 0..LANES {
+                let noised = mean_coef[l] * mean_coef[l] * *value + var[l];
+                let y = -turned[l] / noised;
+                squares[l] -= y * turned[l];
+                log_det[l] += noised.log2_positive();
+                turned[l] = y;
+            }
+        }
+        for l in 0..LANES {
+            scratch.weights[k][l] = component.log_weight - half * log_det[l] - half_log2_e * squares[l];
+        }
+        component.turn_back(turned, &mut scratch.scores[k * dim..(k + 1) * dim]);
+        if let Some((v, _)) = &vjp {
+            for (j, centred) in centred.iter_mut().enumerate() {
+                *centred = block(v, j * rows + start, len);
+            }
+            component.turn(centred, turned);
+            for (turned, value) in turned.iter_mut().zip(&component.values) {
+                for l in 0..LANES {
+                    turned[l] = turned[l] / (mean_coef[l] * mean_coef[l] * *value + var[l]);
+                }
+            }
+            component.turn_back(turned, &mut scratch.pushed[k * dim..(k + 1) * dim]);
+        }
+    }
+    let total = softmax(&mut scratch.weights);
+    for weight in &mut scratch.weights {
+        for l in 0..LANES {
+            weight[l] = weight[l] / total[l];
+        }
+    }
+    for j in 0..dim {
+        let mut sum = [T::ZERO; LANES];
+        for (k, weight) in scratch.weights.iter().enumerate() {
+            for l in 0..LANES {
+                sum[l] += weight[l] * scratch.scores[k * dim + j][l];
+            }
+        }
+        score[j * rows + start..j * rows + start + len].copy_from_slice(&sum[..len]);
+        centred[j] = sum;
+    }
+    let Some((v, out)) = vjp else { return };
+    turned.fill([T::ZERO; LANES]);
+    for (k, weight) in scratch.weights.iter().enumerate() {
+        let (scores, pushed) = (&scratch.scores[k * dim..], &scratch.pushed[k * dim..]);
+        let mut along = [T::ZERO; LANES];
+        for j in 0..dim {
+            let v = block(v, j * rows + start, len);
+            for l in 0..LANES {
+                along[l] += (scores[j][l] - centred[j][l]) * v[l];
+            }
+        }
+        for j in 0..dim {
+            for l in 0..LANES {
+                turned[j][l] += weight[l] * ((scores[j][l] - centred[j][l]) * along[l] - pushed[j][l]);
+            }
+        }
+    }
+    for (j, sum) in turned.iter().enumerate() {
+        out[j * rows + start..j * rows + start + len].copy_from_slice(&sum[..len]);
+    }
+}
