@@ -147,6 +147,7 @@ pub(super) fn isotropic<T: Real>((coefs, (x, out, rows), weights): (&Coefs<T>, B
 
 /// Full covariances, any number, any dimension. `y` holds a lane block for each component and dimension, `weights`
 /// one for each component.
+#[allow(clippy::type_complexity)]
 #[inline(always)]
 pub(super) fn full<T: Real>(
     (coefs, (x, out, rows), y, weights): (&Coefs<T>, Batch<T>, &mut [[T; LANES]], &mut [[T; LANES]]),

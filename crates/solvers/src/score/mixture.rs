@@ -291,12 +291,13 @@ mod tests {
         let times: Vec<f64> = (0..67).map(|row| 0.01 + 0.99 * f64::from(row) / 66.0).collect();
         let mut out = x.zeros_like();
         score.score(&x, Coef::PerRow(&times), &mut out).unwrap();
-        for row in 0..67 {
-            let noised = mixture.noised(sde.marginal(times[row]));
+        for (row, t) in times.iter().enumerate() {
             let mut expected = [0.0; 2];
-            noised.score(&[x.plane(0)[row], x.plane(1)[row]], &mut expected);
-            for d in 0..2 {
-                assert!((out.plane(d)[row] - expected[d]).abs() < 1e-12 * (1.0 + expected[d].abs()));
+            mixture
+                .noised(sde.marginal(*t))
+                .score(&[x.plane(0)[row], x.plane(1)[row]], &mut expected);
+            for (d, expected) in expected.iter().enumerate() {
+                assert!((out.plane(d)[row] - expected).abs() < 1e-12 * (1.0 + expected.abs()));
             }
         }
     }

@@ -128,6 +128,7 @@ pub(super) struct Strip<T> {
 pub(super) type Pushed<'a, T> = Option<(&'a [T], &'a mut [T])>;
 
 /// Score of one strip, and `v^T J` where wanted: `J = sum_k r_k (-P_k + (q_k - s)(q_k - s)^T)`.
+#[allow(clippy::type_complexity)]
 #[inline(always)]
 pub(super) fn strip<T: Real>(
     (spectra, strip, x, score, vjp, scratch): (

@@ -1,0 +1,273 @@
+//! The host driver: cuts the rows into chunks, takes each chunk through all steps while it lies in cache, and runs
+//! chunks side by side. Rows, noise and kernels are independent of the cut, so the result has the same bits for any
+//! number of threads and any chunk size.
+
+use std::num::NonZeroUsize;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use ndarray::{Array2, Array3, ArrayView2, s};
+use rayon::prelude::*;
+use sde_core::Sde;
+
+use crate::real::Real;
+use crate::sampler::prior_std_at;
+use crate::{
+    Coef, Draw, HostBatch, HostNoise, Job, NoiseSource, Observer, PresetNoise, Purpose, Sampler, ScoreFn,
+    SolveError, SolveStats, State, StopReason,
+};
+
+/// Bytes that the states of a chunk may take together: half of a usual first-level cache.
+const CHUNK_BYTES: usize = 24 << 10;
+/// States that a sampler keeps: the state, its successor, score and noise.
+const STATES: usize = 4;
+/// Largest and smallest default chunk; a multiple of the latter.
+const MAX_CHUNK: usize = 512;
+const MIN_CHUNK: usize = 32;
+/// Chunks a thread, so that no thread waits long for the last one.
+const CHUNKS_PER_THREAD: usize = 4;
+
+/// How a run on the host is started and cut. `HostOptions::default()` starts from the prior with seed 0 on all cores.
+#[derive(Debug, Clone, Default)]
+pub struct HostOptions<'a, T: Real> {
+    /// Seed of all noise of the run.
+    pub seed: u64,
+    /// Row of a larger run at which this one starts: rows `R..R + n` of a run are the run of `n` rows with
+    /// `first_row = R`.
+    pub first_row: u64,
+    /// Number of threads; all cores where absent.
+    pub threads: Option<NonZeroUsize>,
+    /// Rows a chunk; chosen so that a chunk stays in the first-level cache where absent.
+    pub chunk: Option<NonZeroUsize>,
+    /// The state at the start time, `[rows, dim]`, in place of a draw from the prior.
+    pub init: Option<ArrayView2<'a, T>>,
+    /// Noise `[draws, rows, dim]` in place of generated noise, see [`PresetNoise`].
+    pub noise: Option<Arc<Array3<f64>>>,
+}
+
+/// What a run gave.
+#[derive(Debug, Clone)]
+pub struct HostRun<T, O> {
+    /// The final states, `[rows, dim]`.
+    pub rows: Array2<T>,
+    /// `nfe` and `steps` are the largest of any chunk, `rejected` and `row_evaluations` sums over chunks; stopped if
+    /// any chunk was.
+    pub stats: SolveStats,
+    /// The observers of the chunks, in the order of their rows.
+    pub observers: Vec<O>,
+}
+
+/// `rows` samples of dimension `dim`, from the prior, on all cores: the common case of [`sample_chunks`].
+///
+/// # Errors
+/// As [`sample_chunks`].
+pub fn sample_host<T: Real>(
+    sampler: &dyn Sampler<HostBatch<T>>,
+    sde: &dyn Sde,
+    score: &(dyn ScoreFn<HostBatch<T>> + Sync),
+    rows: usize,
+    dim: usize,
+    seed: u64,
+) -> Result<(Array2<T>, SolveStats), SolveError> {
+    let options = HostOptions {
+        seed,
+        ..HostOptions::default()
+    };
+    let run = sample_chunks(sampler, sde, score, rows, dim, &options, |_| ())?;
+    Ok((run.rows, run.stats))
+}
+
+/// Runs `sampler` on `rows` rows of `dim` values, chunk by chunk. `observer` makes the observer of a chunk from the
+/// row at which the chunk starts, in the numbering of the larger run.
+///
+/// A run of no rows does nothing and succeeds.
+///
+/// # Errors
+/// Those of the sampler; where several chunks fail, that of the smallest rows, so the error does not depend on the
+/// number of threads. [`SolveError::Config`] for a sampler that couples rows when there is more than one chunk;
+/// [`SolveError::Shape`] for `init` of another shape, for `dim = 0`, and for preset noise that does not fit.
+pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
+    sampler: &dyn Sampler<HostBatch<T>>,
+    sde: &dyn Sde,
+    score: &(dyn ScoreFn<HostBatch<T>> + Sync),
+    rows: usize,
+    dim: usize,
+    options: &HostOptions<T>,
+    observer: impl Fn(u64) -> O + Sync,
+) -> Result<HostRun<T, O>, SolveError> {
+    check(rows, dim, options)?;
+    let threads = options
+        .threads
+        .map_or_else(rayon::current_num_threads, NonZeroUsize::get);
+    let chunk = options
+        .chunk
+        .map_or_else(|| default_chunk::<T>(rows, dim, threads), NonZeroUsize::get);
+    let info = sampler.info();
+    if info.couples_rows && chunk < rows {
+        return Err(SolveError::Config {
+            key: "chunk".into(),
+            value: chunk.to_string(),
+            reason: format!(
+                "rows of {} influence each other: set chunk to the number of rows, {rows}, or choose a method not named batch-*",
+                info.name
+            ),
+        });
+    }
+
+    let first_failed = AtomicUsize::new(usize::MAX);
+    let run_chunk = |(index, out): (usize, &mut [T])| -> Option<Result<(SolveStats, O), SolveError>> {
+        if index > first_failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let start = index * chunk;
+        let first_row = options.first_row + start as u64;
+        let watch = observer(first_row);
+        let result = one_chunk(sampler, sde, score, options, start, out, dim, watch);
+        if result.is_err() {
+            first_failed.fetch_min(index, Ordering::Relaxed);
+        }
+        Some(result)
+    };
+
+    let mut values = vec![T::ZERO; rows * dim];
+    let size = (chunk * dim).max(1);
+    let results: Vec<_> = match options.threads {
+        Some(threads) if threads.get() == 1 => values.chunks_mut(size).enumerate().map(run_chunk).collect(),
+        Some(threads) => {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
+            let pool = pool.map_err(|error| SolveError::Config {
+                key: "threads".into(),
+                value: threads.to_string(),
+                reason: format!("the system starts no such number of threads: {error}"),
+            })?;
+            pool.install(|| values.par_chunks_mut(size).enumerate().map(run_chunk).collect())
+        }
+        None => values.par_chunks_mut(size).enumerate().map(run_chunk).collect(),
+    };
+
+    let mut stats = SolveStats {
+        nfe: 0,
+        steps: 0,
+        rejected: 0,
+        row_evaluations: 0,
+        stop: StopReason::Finished,
+    };
+    let mut observers = Vec::with_capacity(results.len());
+    for result in results {
+        // A chunk is skipped only when an earlier one failed, and that one comes first here.
+        let Some(result) = result else { break };
+        let (part, watch) = result?;
+        stats.nfe = stats.nfe.max(part.nfe);
+        stats.steps = stats.steps.max(part.steps);
+        stats.rejected += part.rejected;
+        stats.row_evaluations += part.row_evaluations;
+        if part.stop == StopReason::Stopped {
+            stats.stop = StopReason::Stopped;
+        }
+        observers.push(watch);
+    }
+    let rows = Array2::from_shape_vec((rows, dim), values).expect("made with rows * dim values");
+    Ok(HostRun {
+        rows,
+        stats,
+        observers,
+    })
+}
+
+/// Shapes that can be refused before anything is computed.
+fn check<T: Real>(rows: usize, dim: usize, options: &HostOptions<T>) -> Result<(), SolveError> {
+    let shape = |what, got: String, need: String| Err(SolveError::Shape { what, got, need });
+    if dim == 0 || rows.checked_mul(dim).is_none() {
+        return shape(
+            "batch [rows, dim]",
+            format!("[{rows}, {dim}]"),
+            "at least one dimension, and to fit memory".into(),
+        );
+    }
+    if let Some(init) = options.init.filter(|init| init.dim() != (rows, dim)) {
+        let (r, d) = init.dim();
+        return shape(
+            "initial state [rows, dim]",
+            format!("[{r}, {d}]"),
+            format!("[{rows}, {dim}]"),
+        );
+    }
+    if let Some(noise) = &options.noise {
+        let (draws, r, d) = noise.dim();
+        if (r, d) != (rows, dim) {
+            let (got, need) = (format!("[{draws}, {r}, {d}]"), format!("[_, {rows}, {dim}]"));
+            return shape("preset noise [draws, rows, dim]", got, need);
+        }
+    }
+    Ok(())
+}
+
+/// Rows a chunk such that its states stay in the first-level cache and every thread gets some chunks.
+fn default_chunk<T>(rows: usize, dim: usize, threads: usize) -> usize {
+    let cached = CHUNK_BYTES / (STATES * dim * size_of::<T>());
+    let shared = rows.div_ceil(CHUNKS_PER_THREAD * threads);
+    cached
+        .min(shared)
+        .clamp(MIN_CHUNK, MAX_CHUNK)
+        .next_multiple_of(MIN_CHUNK)
+}
+
+#[allow(clippy::too_many_arguments)]
+fn one_chunk<T: Real, O: Observer<HostBatch<T>>>(
+    sampler: &dyn Sampler<HostBatch<T>>,
+    sde: &dyn Sde,
+    score: &(dyn ScoreFn<HostBatch<T>> + Sync),
+    options: &HostOptions<T>,
+    start: usize,
+    out: &mut [T],
+    dim: usize,
+    mut watch: O,
+) -> Result<(SolveStats, O), SolveError> {
+    let rows = out.len() / dim;
+    let first_row = options.first_row + start as u64;
+    let (generated, preset);
+    let noise: &dyn NoiseSource<HostBatch<T>> = match &options.noise {
+        Some(draws) => {
+            preset = PresetNoise::new(Arc::clone(draws), start);
+            &preset
+        }
+        None => {
+            generated = HostNoise {
+                seed: options.seed,
+                first_row,
+            };
+            &generated
+        }
+    };
+    let mut x = match &options.init {
+        Some(init) => HostBatch::from_rows(init.slice(s![start..start + rows, ..])),
+        None => {
+            let mut x = HostBatch::zeros(rows, dim);
+            noise.normal(
+                Draw {
+                    step: 0,
+                    purpose: Purpose::Prior,
+                },
+                &mut x,
+            )?;
+            x.scale(Coef::All(prior_std_at(sde, sampler.t_start())));
+            x
+        }
+    };
+    let stats = sampler.run(
+        &Job {
+            sde,
+            score,
+            noise,
+            first_row,
+        },
+        &mut x,
+        &mut watch,
+    )?;
+    for (row, values) in out.chunks_exact_mut(dim).enumerate() {
+        for (d, value) in values.iter_mut().enumerate() {
+            *value = x.plane(d)[row];
+        }
+    }
+    Ok((stats, watch))
+}
