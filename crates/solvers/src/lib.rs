@@ -14,6 +14,7 @@ pub mod sampler;
 pub mod score;
 pub mod simd;
 pub mod state;
+pub mod testing;
 
 pub use error::SolveError;
 pub use noise::{Draw, HostNoise, NoiseSource, PresetNoise, Purpose};

@@ -1,0 +1,3 @@
+//! Checks for implementors of this crate's traits, to be called from their tests.
+
+pub mod conformance;
