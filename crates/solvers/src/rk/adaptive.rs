@@ -200,7 +200,8 @@ fn judge(row: &mut Row, error: f64, controller: &PiController, end: f64) -> bool
 struct Work<S> {
     slopes: Vec<S>,
     next: S,
-    error_state: S,
+    /// The stage whose slope the error estimate does not use: the estimate is written there.
+    free: usize,
     /// Times of the evaluation, one a row.
     t: Vec<f64>,
     /// Factors of the slopes, one vector a stage.
@@ -212,10 +213,13 @@ struct Work<S> {
 impl<S: State> Work<S> {
     fn new(tableau: &Tableau, x: &S) -> Self {
         let rows = x.rows();
+        let error = tableau.error.unwrap_or_default();
+        let free = (1..tableau.stages() - 1).find(|&j| error.get(j) == Some(&0.0)).unwrap_or(tableau.stages());
+        let slopes = tableau.stages() + usize::from(free == tableau.stages());
         Self {
-            slopes: (0..tableau.stages()).map(|_| x.zeros_like()).collect(),
+            slopes: (0..slopes).map(|_| x.zeros_like()).collect(),
             next: x.zeros_like(),
-            error_state: x.zeros_like(),
+            free,
             t: vec![0.0; rows],
             coefs: std::array::from_fn(|_| vec![0.0; rows]),
             error: vec![0.0; rows],
@@ -235,21 +239,22 @@ impl<S: State> Work<S> {
         }
         let weights = tableau.a[stage];
         scale_weights(&mut self.coefs, weights, rows);
-        combine(&mut self.next, Some(x), &self.coefs, weights, &self.slopes);
+        combine(&mut self.next, Some(x), &self.coefs, weights, &self.slopes, &[]);
     }
 
     /// Scaled error of each row.
     fn estimate(&mut self, weights: &[f64], rows: &[Row], tolerance: Tolerance, x: &S) {
         scale_weights(&mut self.coefs, weights, rows);
-        combine(&mut self.error_state, None, &self.coefs, weights, &self.slopes);
-        self.error_state
-            .error_rows(x, &self.next, tolerance, &mut self.error);
+        let (before, rest) = self.slopes.split_at_mut(self.free);
+        let (estimate, after) = rest.split_first_mut().expect("the free slot exists");
+        combine(estimate, None, &self.coefs, weights, before, after);
+        estimate.error_rows(x, &self.next, tolerance, &mut self.error);
     }
 
     /// Whether the slopes of a row are finite; for messages only.
     fn row_is_finite(&self, wanted: usize) -> bool {
         let mut finite = true;
-        for slope in &self.slopes {
+        for (_, slope) in self.slopes.iter().enumerate().filter(|(slot, _)| *slot != self.free) {
             slope.read_rows(&mut |row, values| {
                 finite &= row != wanted || values.iter().all(|value| value.is_finite());
             });
@@ -271,16 +276,16 @@ fn scale_weights(coefs: &mut [Vec<f64>], weights: &[f64], rows: &[Row]) {
     }
 }
 
-/// `out <- x + sum_j coefs_j slopes_j` in one pass, over the stages with a weight; without `x` the sum alone.
-fn combine<S: State>(out: &mut S, x: Option<&S>, coefs: &[Vec<f64>], weights: &[f64], slopes: &[S]) {
-    let mut terms = [(Coef::All(1.0), x.unwrap_or(&slopes[0])); MAX_STAGES + 1];
+/// `out <- x + sum_j coefs_j slopes_j` in one pass, over the stages with a weight; without `x` the sum alone. The slopes are
+/// `before`, then one that has no weight where there are any `after`, then those.
+fn combine<S: State>(
+    out: &mut S, x: Option<&S>, coefs: &[Vec<f64>], weights: &[f64], before: &[S], after: &[S],
+) {
+    let mut terms = [(Coef::All(1.0), x.unwrap_or(&before[0])); MAX_STAGES + 1];
     let mut used = usize::from(x.is_some());
-    for (j, slope) in slopes
-        .iter()
-        .enumerate()
-        .take(weights.len())
-        .filter(|(j, _)| weights[*j] != 0.0)
-    {
+    let later = after.iter().enumerate().map(|(j, slope)| (before.len() + 1 + j, slope));
+    let slopes = before.iter().enumerate().chain(later);
+    for (j, slope) in slopes.take_while(|(j, _)| *j < weights.len()).filter(|(j, _)| weights[*j] != 0.0) {
         terms[used] = (Coef::PerRow(&coefs[j]), slope);
         used += 1;
     }
