@@ -5,6 +5,7 @@
 
 mod files;
 mod schedule;
+mod score;
 
 use std::process::ExitCode;
 
@@ -16,11 +17,14 @@ use clap::Parser;
 enum Command {
     /// Drift, diffusion, kernel and prior of the SDE at given times.
     Schedule(schedule::Args),
+    /// The exact score of the noised mixture at given points.
+    Score(score::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Schedule(args) => schedule::run(&args),
+        Command::Score(args) => score::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

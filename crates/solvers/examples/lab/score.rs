@@ -35,13 +35,23 @@ pub fn run(args: &Args) -> Result<(), Failure> {
     let dim = problem.mixture(&args.problem)?.dim();
     if points.ncols() != dim {
         let (rows, cols) = points.dim();
-        return Err(format!("{}: points are [{rows}, {cols}], the mixture has {dim} dimensions", args.points.display()));
+        return Err(format!(
+            "{}: points are [{rows}, {cols}], the mixture has {dim} dimensions",
+            args.points.display()
+        ));
     }
     let last = problem.sde.domain().t_end;
     if !(0.0..=last).contains(&args.t) {
-        return Err(format!("--t: {} lies outside 0 to {last}, the domain of the SDE", args.t));
+        return Err(format!(
+            "--t: {} lies outside 0 to {last}, the domain of the SDE",
+            args.t
+        ));
     }
-    let scores = if args.f32 { scores::<f32>(args, &problem, &points) } else { scores::<f64>(args, &problem, &points) }?;
+    let scores = if args.f32 {
+        scores::<f32>(args, &problem, &points)
+    } else {
+        scores::<f64>(args, &problem, &points)
+    }?;
     write_npy(&args.out, &scores)
 }
 
@@ -50,6 +60,8 @@ fn scores<T: Real>(args: &Args, problem: &Problem, points: &Array2<f64>) -> Resu
     let score = MixtureScore::<T>::new(mixture, problem.sde.clone());
     let x = HostBatch::<T>::from_rows(points.mapv(T::from_f64).view());
     let mut out = x.zeros_like();
-    score.score(&x, Coef::All(args.t), &mut out).map_err(|error| error.to_string())?;
+    score
+        .score(&x, Coef::All(args.t), &mut out)
+        .map_err(|error| error.to_string())?;
     Ok(out.to_rows().mapv(T::to_f64))
 }

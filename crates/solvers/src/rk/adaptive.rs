@@ -214,7 +214,9 @@ impl<S: State> Work<S> {
     fn new(tableau: &Tableau, x: &S) -> Self {
         let rows = x.rows();
         let error = tableau.error.unwrap_or_default();
-        let free = (1..tableau.stages() - 1).find(|&j| error.get(j) == Some(&0.0)).unwrap_or(tableau.stages());
+        let free = (1..tableau.stages() - 1)
+            .find(|&j| error.get(j) == Some(&0.0))
+            .unwrap_or(tableau.stages());
         let slopes = tableau.stages() + usize::from(free == tableau.stages());
         Self {
             slopes: (0..slopes).map(|_| x.zeros_like()).collect(),
@@ -254,7 +256,12 @@ impl<S: State> Work<S> {
     /// Whether the slopes of a row are finite; for messages only.
     fn row_is_finite(&self, wanted: usize) -> bool {
         let mut finite = true;
-        for (_, slope) in self.slopes.iter().enumerate().filter(|(slot, _)| *slot != self.free) {
+        for (_, slope) in self
+            .slopes
+            .iter()
+            .enumerate()
+            .filter(|(slot, _)| *slot != self.free)
+        {
             slope.read_rows(&mut |row, values| {
                 finite &= row != wanted || values.iter().all(|value| value.is_finite());
             });
@@ -279,13 +286,24 @@ fn scale_weights(coefs: &mut [Vec<f64>], weights: &[f64], rows: &[Row]) {
 /// `out <- x + sum_j coefs_j slopes_j` in one pass, over the stages with a weight; without `x` the sum alone. The slopes are
 /// `before`, then one that has no weight where there are any `after`, then those.
 fn combine<S: State>(
-    out: &mut S, x: Option<&S>, coefs: &[Vec<f64>], weights: &[f64], before: &[S], after: &[S],
+    out: &mut S,
+    x: Option<&S>,
+    coefs: &[Vec<f64>],
+    weights: &[f64],
+    before: &[S],
+    after: &[S],
 ) {
     let mut terms = [(Coef::All(1.0), x.unwrap_or(&before[0])); MAX_STAGES + 1];
     let mut used = usize::from(x.is_some());
-    let later = after.iter().enumerate().map(|(j, slope)| (before.len() + 1 + j, slope));
+    let later = after
+        .iter()
+        .enumerate()
+        .map(|(j, slope)| (before.len() + 1 + j, slope));
     let slopes = before.iter().enumerate().chain(later);
-    for (j, slope) in slopes.take_while(|(j, _)| *j < weights.len()).filter(|(j, _)| weights[*j] != 0.0) {
+    for (j, slope) in slopes
+        .take_while(|(j, _)| *j < weights.len())
+        .filter(|(j, _)| weights[*j] != 0.0)
+    {
         terms[used] = (Coef::PerRow(&coefs[j]), slope);
         used += 1;
     }
