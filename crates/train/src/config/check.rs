@@ -73,7 +73,7 @@ impl RunConfig {
             range("log.every", self.log.every, self.log.every > 0, "need 1 or more"),
         ];
         match all.into_iter().flatten().next() {
-            None => Ok(()),
+            None => self.sde.build().map(drop).map_err(|e| sources.refuse(e)),
             Some((key, value, reason)) => Err(TrainError::Config {
                 key: key.to_string(),
                 value,

@@ -91,7 +91,8 @@ pub fn load_text(text: &str, file: &Path, overrides: &[Override]) -> Result<Load
     }
     one_budget(&mut table, &mut sources)?;
     default_scaling(&mut table, &mut sources);
-    let config = keys::decode(&mut table, &mut sources, &changed, &mut notes)?;
+    let mut config = keys::decode(&mut table, &mut sources, &changed, &mut notes)?;
+    config.sde = config.sde.resolved();
     config.check(&sources)?;
     Ok(Loaded {
         config,

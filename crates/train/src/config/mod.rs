@@ -9,6 +9,8 @@ mod keys;
 mod load;
 mod source;
 mod tables;
+#[cfg(test)]
+mod tests;
 
 pub use load::{Loaded, Override, load_file, load_text};
 pub use source::{Source, Sources};
@@ -19,10 +21,9 @@ pub use tables::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::data::DataConfig;
+pub use sde_core::config::SdeConfig;
 
-// TEMPORARY until the other crates' configuration types land.
-/// Placeholder.
-pub type SdeConfig = toml::Table;
+// Placeholders until the other crates' configuration types land.
 /// Placeholder.
 pub type NetConfig = toml::Table;
 /// Placeholder.

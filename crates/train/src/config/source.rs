@@ -3,6 +3,11 @@
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 
+use sde_core::ConfigError;
+use solvers::SolveError;
+
+use crate::TrainError;
+
 /// The origin of one value.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Source {
@@ -46,6 +51,25 @@ impl Sources {
             Some(source) => source.clone(),
             None if self.map.is_empty() => Source::Code,
             None => Source::Default("the default".to_string()),
+        }
+    }
+
+    /// The error of a `build` with the place where the refused value stands.
+    pub fn refuse(&self, error: ConfigError) -> TrainError {
+        let ConfigError { key, value, reason } = error;
+        TrainError::Config {
+            origin: self.get(&key),
+            key,
+            value,
+            reason,
+        }
+    }
+
+    /// As [`Sources::refuse`], for the errors of samplers; those that are not about a value pass unchanged.
+    pub fn refuse_solve(&self, error: SolveError) -> TrainError {
+        match error {
+            SolveError::Config { key, value, reason } => self.refuse(ConfigError { key, value, reason }),
+            other => TrainError::Solve(other),
         }
     }
 

@@ -1,0 +1,195 @@
+//! Arguments and flags.
+
+use std::path::{Path, PathBuf};
+
+use clap::{Args, Parser, Subcommand};
+
+use super::DeviceArg;
+use crate::TrainError;
+use crate::config::{Loaded, Override, load_file, load_text};
+
+/// Configuration of a run that names none.
+const DEFAULT_CONFIG: &str = "configs/digits_vp.toml";
+/// The same file as it was when the program was built, for use outside the checkout.
+const BUILT_IN_CONFIG: &str = include_str!("../../../../configs/digits_vp.toml");
+
+/// Trains score-based generative models and samples from them.
+#[derive(Debug, Parser)]
+#[command(name = "sde", version, disable_help_subcommand = true)]
+pub(super) struct Arguments {
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+pub(super) enum Command {
+    /// Train a model, or go on with a run
+    #[command(
+        override_usage = "sde train [OPTIONS] [--KEY.PATH VALUE]...",
+        after_help = "Any key of the configuration can be given as an argument, for example --optim.lr 1e-4, \
+                      --train.seconds 60, --seed 7 or --sde.kind ve."
+    )]
+    Train(TrainArgs),
+    /// Draw samples from a trained model
+    #[command(
+        override_usage = "sde sample --run RUN_DIR [OPTIONS] [--sampler.KEY VALUE]...",
+        after_help = "Any key of the sampler can be given as an argument, for example --sampler.steps 100."
+    )]
+    Sample(SampleArgs),
+    /// List, describe and fetch data sets
+    Data {
+        #[command(subcommand)]
+        command: DataCommand,
+    },
+    /// List the checkpoints of a run: step, whole or damaged, fingerprint
+    Checkpoint(CheckpointArgs),
+}
+
+/// Arguments of `sde train`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct TrainArgs {
+    /// Configuration file (TOML); configs/digits_vp.toml if absent
+    #[arg(long, value_name = "FILE", conflicts_with = "resume")]
+    pub config: Option<PathBuf>,
+    /// Run folder to go on with, to the budget given or to its own
+    #[arg(long, value_name = "RUN_DIR")]
+    pub resume: Option<PathBuf>,
+    /// Run folder to create, absent or empty; runs/<time>_<name> if not given
+    #[arg(long, value_name = "DIR", conflicts_with = "resume")]
+    pub out: Option<PathBuf>,
+    /// Check everything, print the resolved configuration, train nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub json: bool,
+    /// auto, cpu, cuda, cuda:N or mps
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceArg,
+    /// Threads of libtorch, 1 or more; its own choice if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Overrides of configuration keys.
+    #[arg(skip)]
+    pub overrides: Vec<Override>,
+}
+
+impl TrainArgs {
+    /// The configuration of the run: the file named, the run's own when going on, or the default.
+    ///
+    /// # Errors
+    /// As [`load_file`]; a run folder without a configuration.
+    pub fn load(&self) -> Result<Loaded, TrainError> {
+        if let Some(run) = &self.resume {
+            return load_run(run, &self.overrides);
+        }
+        let path = self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
+        if self.config.is_none() && !path.exists() {
+            return load_text(BUILT_IN_CONFIG, Path::new("built-in digits_vp.toml"), &self.overrides);
+        }
+        load_file(path, &self.overrides)
+    }
+}
+
+/// Arguments of `sde sample`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct SampleArgs {
+    /// Run folder with the trained model
+    #[arg(long, value_name = "RUN_DIR")]
+    pub run: PathBuf,
+    /// Number of samples
+    #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    pub n: u64,
+    /// Seed of the noise; the run's own if not given
+    #[arg(long, value_name = "SEED")]
+    pub seed: Option<u64>,
+    /// Rows that go through the network at a time; changes memory and speed, not the samples
+    #[arg(long, value_name = "B", value_parser = clap::value_parser!(u64).range(1..))]
+    pub batch: Option<u64>,
+    /// Where the samples go, .npz or .npy
+    #[arg(long, value_name = "FILE", value_parser = array_file)]
+    pub out: Option<PathBuf>,
+    /// Where a picture of the samples goes
+    #[arg(long, value_name = "FILE")]
+    pub png: Option<PathBuf>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub json: bool,
+    /// auto, cpu, cuda, cuda:N or mps
+    #[arg(long, value_name = "DEVICE", default_value = "auto")]
+    pub device: DeviceArg,
+    /// Threads of libtorch, 1 or more; its own choice if not given
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Overrides of `[sampler]` keys.
+    #[arg(skip)]
+    pub overrides: Vec<Override>,
+}
+
+impl SampleArgs {
+    /// The configuration of the run with the sampler's overrides.
+    ///
+    /// # Errors
+    /// As [`load_file`]; a run folder without a configuration; an override of anything but the sampler.
+    pub fn load(&self) -> Result<Loaded, TrainError> {
+        if let Some(other) = self.overrides.iter().find(|o| o.key.split('.').next() != Some("sampler")) {
+            return Err(TrainError::Usage(format!(
+                "{}: a trained model keeps its configuration; sde sample takes --sampler.KEY VALUE only",
+                other.argument
+            )));
+        }
+        load_run(&self.run, &self.overrides)
+    }
+}
+
+/// Arguments of `sde checkpoint`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct CheckpointArgs {
+    /// Run folder
+    #[arg(long, value_name = "RUN_DIR")]
+    pub run: PathBuf,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub json: bool,
+}
+
+/// What `sde data` does.
+#[derive(Debug, Clone, Subcommand)]
+pub enum DataCommand {
+    /// The data sets, and which of them are at hand
+    List,
+    /// Rows, shape, classes, origin and licence of a data set
+    Info {
+        /// Name of the data set
+        name: String,
+    },
+    /// Fetch a data set into the cache, through the package manager that has it or from files at hand
+    Fetch {
+        /// Name of the data set
+        name: String,
+        /// Folder or archive that holds its files
+        #[arg(long, value_name = "PATH")]
+        from: Option<PathBuf>,
+    },
+}
+
+fn load_run(run: &Path, overrides: &[Override]) -> Result<Loaded, TrainError> {
+    let config = run.join("config.toml");
+    if !config.is_file() {
+        let reason = match (run.exists(), run.is_dir()) {
+            (false, _) => "there is no such run folder",
+            (_, false) => "is a file, need a run folder",
+            _ => "is no run folder: it has no config.toml",
+        };
+        return Err(TrainError::Format { path: run.to_path_buf(), reason: reason.to_string() });
+    }
+    load_file(&config, overrides)
+}
+
+fn array_file(text: &str) -> Result<PathBuf, String> {
+    let path = PathBuf::from(text);
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("npz" | "npy") => Ok(path),
+        _ => Err("the name must end in .npz or .npy".to_string()),
+    }
+}

