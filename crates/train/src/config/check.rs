@@ -2,11 +2,13 @@
 
 use std::fmt::Display;
 
-use super::{RunConfig, Sources};
+use solvers::HostBatch;
+
+use super::{LossConfig, RunConfig, Sources};
 use crate::TrainError;
 
 impl RunConfig {
-    /// Checks the values of the tables that belong to training; the other crates check theirs when they build.
+    /// Checks every value that can be checked without the data, the device and the network.
     ///
     /// # Errors
     /// [`TrainError::Config`] with the first key whose value is out of range.
@@ -73,7 +75,7 @@ impl RunConfig {
             range("log.every", self.log.every, self.log.every > 0, "need 1 or more"),
         ];
         match all.into_iter().flatten().next() {
-            None => self.sde.build().map(drop).map_err(|e| sources.refuse(e)),
+            None => self.check_parts(sources),
             Some((key, value, reason)) => Err(TrainError::Config {
                 key: key.to_string(),
                 value,
@@ -81,6 +83,19 @@ impl RunConfig {
                 origin: sources.get(key),
             }),
         }
+    }
+
+    /// Builds what needs neither data nor a network.
+    fn check_parts(&self, sources: &Sources) -> Result<(), TrainError> {
+        let refuse = |e| sources.refuse(e);
+        self.data.check().map_err(refuse)?;
+        let sde = self.sde.build().map_err(refuse)?;
+        self.precond.build(sde.clone()).map_err(refuse)?;
+        let LossConfig::Dsm(loss) = &self.loss;
+        loss.weighting.build(sde.clone()).map_err(refuse)?;
+        loss.time.build(sde.clone()).map_err(refuse)?;
+        let sampler = self.sampler.build::<HostBatch<f32>>(sde.as_ref());
+        sampler.map(drop).map_err(|e| sources.refuse_solve(e))
     }
 }
 

@@ -91,6 +91,8 @@ pub fn load_text(text: &str, file: &Path, overrides: &[Override]) -> Result<Load
     }
     one_budget(&mut table, &mut sources)?;
     default_scaling(&mut table, &mut sources);
+    default_net(&mut table, &mut sources);
+    absolute_path(&mut table, &sources, file);
     let mut config = keys::decode(&mut table, &mut sources, &changed, &mut notes)?;
     config.sde = config.sde.resolved();
     config.check(&sources)?;
@@ -273,6 +275,43 @@ fn one_budget(table: &mut Table, sources: &mut Sources) -> Result<(), TrainError
         );
     }
     Ok(())
+}
+
+/// The kind of network follows the shape of the data unless the configuration names one.
+fn default_net(table: &mut Table, sources: &mut Sources) {
+    let data = table.get("data").and_then(|t| t.get("kind")).and_then(Value::as_str).unwrap_or("digits");
+    let kind = match data {
+        "csv" | "synthetic-1d" => "unet1d",
+        "toy-2d" => "mlp",
+        _ => "unet2d",
+    };
+    let text = format!("the default for data.kind = \"{data}\"");
+    let net = table.entry("net").or_insert_with(|| Value::Table(Table::new()));
+    if let Some(net) = net.as_table_mut() {
+        if !net.contains_key("kind") {
+            net.insert("kind".to_string(), Value::from(kind));
+            sources.set("net.kind".to_string(), Source::Default(text));
+        }
+    }
+}
+
+/// A path in a file is relative to the file's folder, or else to the current one, as is a path in an argument. The
+/// resolved configuration has it absolute, so that it holds from everywhere.
+fn absolute_path(table: &mut Table, sources: &Sources, file: &Path) {
+    let Some(Value::String(text)) = table.get_mut("data").and_then(|d| d.get_mut("path")) else { return };
+    let given = Path::new(text.as_str());
+    if given.as_os_str().is_empty() {
+        return;
+    }
+    let mut path = given.to_path_buf();
+    if let (Source::File { .. }, Some(folder)) = (sources.get("data.path"), file.parent()) {
+        if folder.join(given).exists() {
+            path = folder.join(given);
+        }
+    }
+    if let Ok(path) = std::path::absolute(&path).map(|p| p.to_string_lossy().into_owned()) {
+        *text = path;
+    }
 }
 
 /// Images of a VE model live in [0, 1] unless the configuration says otherwise (Song et al. 2021, appendix C).

@@ -21,19 +21,12 @@ pub use tables::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::data::DataConfig;
+pub use score_nets::NetConfig;
 pub use sde_core::config::SdeConfig;
-
-// Placeholders until the other crates' configuration types land.
-/// Placeholder.
-pub type NetConfig = toml::Table;
-/// Placeholder.
-pub type PrecondConfig = toml::Table;
-/// Placeholder.
-pub type SamplerConfig = toml::Table;
-/// Placeholder.
-pub type WeightingConfig = toml::Table;
-/// Placeholder.
-pub type TimeDensityConfig = toml::Table;
+pub use sde_core::precond::PrecondConfig;
+pub use sde_core::time_density::TimeDensityConfig;
+pub use sde_core::weighting::WeightingConfig;
+pub use solvers::config::SamplerConfig;
 
 /// Everything that determines a run, apart from device and thread count.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -72,7 +65,7 @@ impl Default for RunConfig {
             name: "run".to_string(),
             data: DataConfig::default(),
             sde: SdeConfig::default(),
-            net: NetConfig::default(),
+            net: NetConfig::recommended_defaults(&[1, 8, 8]),
             precond: PrecondConfig::default(),
             loss: LossConfig::default(),
             optim: OptimConfig::default(),

@@ -1,5 +1,8 @@
 //! A data set that lies in memory whole.
 
+use rand::Rng;
+use solvers::noise::PhiloxRng;
+
 use super::{Dataset, Scaling, ScalingKind, Visit};
 use crate::TrainError;
 
@@ -56,6 +59,9 @@ impl MemoryDataset {
             )));
         }
         let rows = count / row_len;
+        if rows < 2 {
+            return Err(refuse("it has a single row; a data set needs two or more".to_string()));
+        }
         if let Some(labels) = &labels {
             if labels.len() != rows {
                 return Err(refuse(format!("{rows} rows but {} labels", labels.len())));
@@ -118,6 +124,11 @@ fn moments(values: &Values, row_len: usize) -> Result<(f64, f64, (f64, f64)), St
     Ok((mean, var.sqrt(), range))
 }
 
+/// Stream of the dequantisation noise: the top bit sets it apart, 26 bits of the epoch, 37 of the row.
+fn stream(epoch: u64, row: u64) -> u64 {
+    1 << 63 | (epoch & 0x3ff_ffff) << 37 | (row & 0x1f_ffff_ffff)
+}
+
 impl Dataset for MemoryDataset {
     fn name(&self) -> &str {
         &self.name
@@ -165,9 +176,17 @@ impl Dataset for MemoryDataset {
                     }
                 }
                 Values::Levels(v, _) => {
-                    let _ = (visit, self.dequantise);
-                    for (o, &x) in out.iter_mut().zip(&v[start..start + len]) {
-                        *o = self.scaling.to_model(f64::from(x)) as f32;
+                    let raw = &v[start..start + len];
+                    if self.dequantise {
+                        let mut rng = PhiloxRng::new(visit.seed, stream(visit.epoch, row));
+                        for (o, &x) in out.iter_mut().zip(raw) {
+                            let u = (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0;
+                            *o = self.scaling.to_model(f64::from(x) + u) as f32;
+                        }
+                    } else {
+                        for (o, &x) in out.iter_mut().zip(raw) {
+                            *o = self.scaling.to_model(f64::from(x)) as f32;
+                        }
                     }
                 }
             }

@@ -1,20 +1,38 @@
 //! Data sets: rows of one shape, addressed by number, scaled to the range that the model works in.
 
+pub mod cache;
 mod config;
+mod csv;
 mod digits;
+pub mod fetch;
+mod files;
+pub mod idx;
 mod memory;
+mod mnist;
 mod scaling;
+pub mod sets;
+mod synthetic;
+#[cfg(test)]
+mod tests;
+mod toy;
 
-pub use config::{DataConfig, DigitsConfig};
+pub use config::{
+    CsvConfig, DataConfig, DigitsConfig, MnistConfig, SeriesForm, Split, Synthetic1dConfig, Toy2dConfig, ToyForm,
+};
+pub use csv::csv;
 pub use digits::digits;
 pub use memory::{MemoryDataset, Values};
+pub use mnist::mnist;
 pub use scaling::{Scaling, ScalingKind};
+pub use synthetic::synthetic_1d;
+pub use toy::toy_2d;
 
 use std::fmt::Debug;
 
 use tch::{Kind, Tensor};
 
 use crate::TrainError;
+use crate::config::Sources;
 
 /// The address of one visit to the data: dequantisation (and whatever else is random about a row) depends on
 /// (seed, epoch, row) alone, so that no generator has to be kept.
@@ -91,9 +109,14 @@ pub trait Dataset: Debug + Send + Sync {
 /// Opens the data set of a configuration.
 ///
 /// # Errors
-/// Its files are absent, damaged or something else than they should be.
+/// A value is out of range; its files are absent, damaged or something else than they should be.
 pub fn open(config: &DataConfig) -> Result<Box<dyn Dataset>, TrainError> {
-    match config {
-        DataConfig::Digits(c) => Ok(Box::new(digits(c)?)),
-    }
+    config.check().map_err(|e| Sources::default().refuse(e))?;
+    Ok(Box::new(match config {
+        DataConfig::Digits(c) => digits(c)?,
+        DataConfig::Mnist(c) | DataConfig::FashionMnist(c) => mnist(config.kind(), c)?,
+        DataConfig::Csv(c) => csv(c)?,
+        DataConfig::Synthetic1d(c) => synthetic_1d(c)?,
+        DataConfig::Toy2d(c) => toy_2d(c)?,
+    }))
 }
