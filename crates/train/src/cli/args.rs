@@ -85,7 +85,11 @@ impl TrainArgs {
         }
         let path = self.config.as_deref().unwrap_or(Path::new(DEFAULT_CONFIG));
         if self.config.is_none() && !path.exists() {
-            return load_text(BUILT_IN_CONFIG, Path::new("built-in digits_vp.toml"), &self.overrides);
+            return load_text(
+                BUILT_IN_CONFIG,
+                Path::new("built-in digits_vp.toml"),
+                &self.overrides,
+            );
         }
         load_file(path, &self.overrides)
     }
@@ -132,7 +136,11 @@ impl SampleArgs {
     /// # Errors
     /// As [`load_file`]; a run folder without a configuration; an override of anything but the sampler.
     pub fn load(&self) -> Result<Loaded, TrainError> {
-        if let Some(other) = self.overrides.iter().find(|o| o.key.split('.').next() != Some("sampler")) {
+        if let Some(other) = self
+            .overrides
+            .iter()
+            .find(|o| o.key.split('.').next() != Some("sampler"))
+        {
             return Err(TrainError::Usage(format!(
                 "{}: a trained model keeps its configuration; sde sample takes --sampler.KEY VALUE only",
                 other.argument
@@ -181,7 +189,10 @@ fn load_run(run: &Path, overrides: &[Override]) -> Result<Loaded, TrainError> {
             (_, false) => "is a file, need a run folder",
             _ => "is no run folder: it has no config.toml",
         };
-        return Err(TrainError::Format { path: run.to_path_buf(), reason: reason.to_string() });
+        return Err(TrainError::Format {
+            path: run.to_path_buf(),
+            reason: reason.to_string(),
+        });
     }
     load_file(&config, overrides)
 }

@@ -18,7 +18,11 @@ pub(super) fn run(command: &DataCommand) -> Result<(), TrainError> {
         DataCommand::Fetch { name, from } => {
             let set = named(name)?;
             let done = fetch(set, from.as_deref())?;
-            let what = if done.present { "is in the cache already, whole" } else { "fetched and checked" };
+            let what = if done.present {
+                "is in the cache already, whole"
+            } else {
+                "fetched and checked"
+            };
             print_line(&format!("{name}: {what}: {}", done.folder.display()))
         }
     }
@@ -44,7 +48,10 @@ fn state(set: &SetInfo) -> &'static str {
 }
 
 fn info(set: &SetInfo) -> Result<(), TrainError> {
-    print_line(&format!("name      {}\nabout     {}\nlicence   {}", set.name, set.about, set.licence))?;
+    print_line(&format!(
+        "name      {}\nabout     {}\nlicence   {}",
+        set.name, set.about, set.licence
+    ))?;
     print_line(&match set.origin {
         Origin::Embedded => "source    embedded in the program".to_string(),
         Origin::MadeUp => "source    computed, see the keys of its [data] table".to_string(),
@@ -59,9 +66,15 @@ fn info(set: &SetInfo) -> Result<(), TrainError> {
         }
         print_line(&format!("cache     {}", folder.display()))?;
     }
-    let mnist = |split| MnistConfig { split, ..MnistConfig::default() };
+    let mnist = |split| MnistConfig {
+        split,
+        ..MnistConfig::default()
+    };
     let parts = match set.name {
-        "mnist" => vec![("train", DataConfig::Mnist(mnist(Split::Train))), ("test", DataConfig::Mnist(mnist(Split::Test)))],
+        "mnist" => vec![
+            ("train", DataConfig::Mnist(mnist(Split::Train))),
+            ("test", DataConfig::Mnist(mnist(Split::Test))),
+        ],
         "fashion-mnist" => vec![
             ("train", DataConfig::FashionMnist(mnist(Split::Train))),
             ("test", DataConfig::FashionMnist(mnist(Split::Test))),
@@ -78,7 +91,12 @@ fn info(set: &SetInfo) -> Result<(), TrainError> {
 }
 
 fn describe(part: &str, data: &dyn Dataset) -> String {
-    let shape = data.shape().iter().map(i64::to_string).collect::<Vec<_>>().join("x");
+    let shape = data
+        .shape()
+        .iter()
+        .map(i64::to_string)
+        .collect::<Vec<_>>()
+        .join("x");
     let (low, high) = data.scaling().model_range();
     let classes = data.labels().map_or(String::new(), |labels| {
         let top = labels.iter().copied().max().unwrap_or(0) as usize;
@@ -86,5 +104,8 @@ fn describe(part: &str, data: &dyn Dataset) -> String {
         labels.iter().for_each(|&l| counts[l as usize] += 1);
         format!(", rows a class {counts:?}")
     });
-    format!("{part:9} {} rows of {shape}, scaled to [{low:.4}, {high:.4}]{classes}", data.len())
+    format!(
+        "{part:9} {} rows of {shape}, scaled to [{low:.4}, {high:.4}]{classes}",
+        data.len()
+    )
 }

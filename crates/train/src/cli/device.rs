@@ -56,7 +56,10 @@ impl DeviceArg {
     /// # Errors
     /// [`TrainError::Device`] for a device that is absent.
     pub fn resolve(self) -> Result<Device, TrainError> {
-        let absent = |reason: String| TrainError::Device { device: self.to_string(), reason };
+        let absent = |reason: String| TrainError::Device {
+            device: self.to_string(),
+            reason,
+        };
         let usable = || Cuda::is_available() && Cuda::device_count() > 0;
         match self {
             DeviceArg::Cpu => Ok(Device::Cpu),
@@ -67,14 +70,15 @@ impl DeviceArg {
                  use --device cpu, or see `cargo xtask doctor`"
                     .to_string(),
             )),
-            DeviceArg::Cuda(n) if n as i64 >= Cuda::device_count() => {
-                Err(absent(format!("there are {} CUDA devices, cuda:0 is the first", Cuda::device_count())))
-            }
+            DeviceArg::Cuda(n) if n as i64 >= Cuda::device_count() => Err(absent(format!(
+                "there are {} CUDA devices, cuda:0 is the first",
+                Cuda::device_count()
+            ))),
             DeviceArg::Cuda(n) => Ok(Device::Cuda(n)),
             DeviceArg::Mps if tch::utils::has_mps() => Ok(Device::Mps),
-            DeviceArg::Mps => {
-                Err(absent("libtorch finds no Apple graphics unit here; use --device cpu".to_string()))
-            }
+            DeviceArg::Mps => Err(absent(
+                "libtorch finds no Apple graphics unit here; use --device cpu".to_string(),
+            )),
         }
     }
 }

@@ -50,7 +50,10 @@ pub struct Commands {
 /// one line that says so.
 pub fn run(args: impl IntoIterator<Item = OsString>, commands: &Commands) -> ExitCode {
     std::panic::set_hook(Box::new(|info| {
-        output::complain(&[format!("error: internal fault, please report it: {}", output::one_line(&info.to_string()))]);
+        output::complain(&[format!(
+            "error: internal fault, please report it: {}",
+            output::one_line(&info.to_string())
+        )]);
     }));
     let code = catch_unwind(AssertUnwindSafe(|| match dispatch(args, commands) {
         Ok(code) => code,

@@ -15,9 +15,11 @@ use crate::TrainError;
 pub fn print_line(text: &str) -> Result<(), TrainError> {
     let mut out = stdout().lock();
     match writeln!(out, "{text}").and_then(|()| out.flush()) {
-        Err(e) if e.kind() != ErrorKind::BrokenPipe => {
-            Err(TrainError::Io { action: "write to", path: "stdout".into(), source: e })
-        }
+        Err(e) if e.kind() != ErrorKind::BrokenPipe => Err(TrainError::Io {
+            action: "write to",
+            path: "stdout".into(),
+            source: e,
+        }),
         _ => Ok(()),
     }
 }
@@ -59,7 +61,9 @@ pub(super) fn usage(error: &clap::Error, args: &[OsString]) -> u8 {
     let code = u8::try_from(error.exit_code()).unwrap_or(USAGE);
     let key_like = args.get(1).is_some_and(|c| c == "train");
     if code == USAGE && key_like && error.kind() == clap::error::ErrorKind::UnknownArgument {
-        complain(&["Keys of the configuration have a dot: --optim.lr 1e-4; see sde train --help".to_string()]);
+        complain(&[
+            "Keys of the configuration have a dot: --optim.lr 1e-4; see sde train --help".to_string(),
+        ]);
     }
     code
 }

@@ -33,7 +33,7 @@ pub(super) fn split(
             rest.extend(args.by_ref());
             break;
         }
-        let text = arg.to_string_lossy();
+        let text = arg.to_string_lossy().into_owned();
         let Some(body) = text.strip_prefix("--") else {
             rest.push(arg);
             continue;
@@ -51,7 +51,11 @@ pub(super) fn split(
             },
         };
         overrides.push(Override {
-            argument: if inline.is_some() { text.into_owned() } else { format!("--{key} {value}") },
+            argument: if inline.is_some() {
+                text.clone()
+            } else {
+                format!("--{key} {value}")
+            },
             ..Override::new(key, &value)
         });
     }

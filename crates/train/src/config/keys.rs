@@ -273,11 +273,17 @@ fn plain(message: &str) -> String {
 }
 
 fn nearest<'a>(word: &str, known: &'a [String]) -> Option<&'a str> {
-    let score = |k: &str| strsim::jaro_winkler(word, k).max(strsim::normalized_damerau_levenshtein(word, k));
+    let score = |k: &str| {
+        (
+            strsim::normalized_damerau_levenshtein(word, k),
+            strsim::jaro_winkler(word, k),
+        )
+    };
+    let better = |a: &(f64, f64), b: &(f64, f64)| a.0.total_cmp(&b.0).then(a.1.total_cmp(&b.1));
     known
         .iter()
         .map(|k| (score(k), k))
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .max_by(|a, b| better(&a.0, &b.0))
         .map(|(_, k)| k.as_str())
 }
 

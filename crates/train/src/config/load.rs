@@ -279,7 +279,11 @@ fn one_budget(table: &mut Table, sources: &mut Sources) -> Result<(), TrainError
 
 /// The kind of network follows the shape of the data unless the configuration names one.
 fn default_net(table: &mut Table, sources: &mut Sources) {
-    let data = table.get("data").and_then(|t| t.get("kind")).and_then(Value::as_str).unwrap_or("digits");
+    let data = table
+        .get("data")
+        .and_then(|t| t.get("kind"))
+        .and_then(Value::as_str)
+        .unwrap_or("digits");
     let kind = match data {
         "csv" | "synthetic-1d" => "unet1d",
         "toy-2d" => "mlp",
@@ -298,7 +302,9 @@ fn default_net(table: &mut Table, sources: &mut Sources) {
 /// A path in a file is relative to the file's folder, or else to the current one, as is a path in an argument. The
 /// resolved configuration has it absolute, so that it holds from everywhere.
 fn absolute_path(table: &mut Table, sources: &Sources, file: &Path) {
-    let Some(Value::String(text)) = table.get_mut("data").and_then(|d| d.get_mut("path")) else { return };
+    let Some(Value::String(text)) = table.get_mut("data").and_then(|d| d.get_mut("path")) else {
+        return;
+    };
     let given = Path::new(text.as_str());
     if given.as_os_str().is_empty() {
         return;

@@ -19,12 +19,15 @@ pub fn cache_folder() -> Result<PathBuf, TrainError> {
     } else if cfg!(windows) {
         set("LOCALAPPDATA")
     } else {
-        set("XDG_CACHE_HOME").filter(|p| p.is_absolute()).or_else(|| set("HOME").map(|home| home.join(".cache")))
+        set("XDG_CACHE_HOME")
+            .filter(|p| p.is_absolute())
+            .or_else(|| set("HOME").map(|home| home.join(".cache")))
     };
-    user.map(|folder| folder.join("sde")).ok_or_else(|| TrainError::Data {
-        name: "cache".to_string(),
-        reason: "no HOME is set, so there is no cache folder; set SDE_CACHE to a folder".to_string(),
-    })
+    user.map(|folder| folder.join("sde"))
+        .ok_or_else(|| TrainError::Data {
+            name: "cache".to_string(),
+            reason: "no HOME is set, so there is no cache folder; set SDE_CACHE to a folder".to_string(),
+        })
 }
 
 /// Where a data set lies in the cache.

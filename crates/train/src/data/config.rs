@@ -58,17 +58,37 @@ impl DataConfig {
             DataConfig::Digits(_) | DataConfig::Mnist(_) | DataConfig::FashionMnist(_) => Ok(()),
             DataConfig::Csv(c) => {
                 let ok = c.delimiter.is_ascii() && !"\r\n\"".contains(c.delimiter);
-                need(ok, "delimiter", format!("{:?}", c.delimiter), "need one ASCII character, no quote or line end")
+                need(
+                    ok,
+                    "delimiter",
+                    format!("{:?}", c.delimiter),
+                    "need one ASCII character, no quote or line end",
+                )
             }
             DataConfig::Synthetic1d(c) => {
                 need(rows_ok(c.rows), "rows", c.rows.to_string(), ROWS)?;
                 let length = (2..=1 << 20).contains(&c.length);
-                need(length, "length", c.length.to_string(), "need 2 or more points, at most 2^20")?;
+                need(
+                    length,
+                    "length",
+                    c.length.to_string(),
+                    "need 2 or more points, at most 2^20",
+                )?;
                 let count = (1..=100).contains(&c.components);
                 need(count, "components", c.components.to_string(), "need 1 to 100")?;
-                need(natural(c.min_cycles), "min_cycles", c.min_cycles.to_string(), NOISE)?;
+                need(
+                    natural(c.min_cycles),
+                    "min_cycles",
+                    c.min_cycles.to_string(),
+                    NOISE,
+                )?;
                 let above = c.max_cycles >= c.min_cycles && c.max_cycles.is_finite();
-                need(above, "max_cycles", c.max_cycles.to_string(), "need at least data.min_cycles")?;
+                need(
+                    above,
+                    "max_cycles",
+                    c.max_cycles.to_string(),
+                    "need at least data.min_cycles",
+                )?;
                 need(natural(c.noise), "noise", c.noise.to_string(), NOISE)
             }
             DataConfig::Toy2d(c) => {
@@ -76,7 +96,12 @@ impl DataConfig {
                 let noise = c.noise.unwrap_or(0.0);
                 need(natural(noise), "noise", noise.to_string(), NOISE)?;
                 let parts = c.components.unwrap_or(1);
-                need((1..=1000).contains(&parts), "components", parts.to_string(), "need 1 to 1000")
+                need(
+                    (1..=1000).contains(&parts),
+                    "components",
+                    parts.to_string(),
+                    "need 1 to 1000",
+                )
             }
         }
     }
@@ -100,7 +125,10 @@ pub struct DigitsConfig {
 
 impl Default for DigitsConfig {
     fn default() -> Self {
-        DigitsConfig { scaling: ScalingKind::Symmetric, dequantise: false }
+        DigitsConfig {
+            scaling: ScalingKind::Symmetric,
+            dequantise: false,
+        }
     }
 }
 
@@ -121,7 +149,12 @@ pub struct MnistConfig {
 
 impl Default for MnistConfig {
     fn default() -> Self {
-        MnistConfig { split: Split::Train, path: None, scaling: ScalingKind::Symmetric, dequantise: false }
+        MnistConfig {
+            split: Split::Train,
+            path: None,
+            scaling: ScalingKind::Symmetric,
+            dequantise: false,
+        }
     }
 }
 

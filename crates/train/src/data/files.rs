@@ -18,7 +18,11 @@ pub(super) fn open_unpacked(path: &Path) -> Result<(Box<dyn Read>, bool), TrainE
     let got = fill(&mut file, &mut start).map_err(TrainError::io("read", path))?;
     let rest = io::Cursor::new(start[..got].to_vec()).chain(BufReader::with_capacity(1 << 16, file));
     let packed = start == [0x1f, 0x8b];
-    Ok(if packed { (Box::new(MultiGzDecoder::new(rest)), true) } else { (Box::new(rest), false) })
+    Ok(if packed {
+        (Box::new(MultiGzDecoder::new(rest)), true)
+    } else {
+        (Box::new(rest), false)
+    })
 }
 
 /// Reads until the buffer is full or the end; the number of bytes read.
@@ -41,10 +45,17 @@ pub(super) fn read_error(path: &Path, packed: bool, error: io::Error) -> TrainEr
     match error.kind() {
         UnexpectedEof if packed => damaged(path, "is truncated: its gzip stream has no end"),
         InvalidData | InvalidInput if packed => damaged(path, &format!("is damaged: {error}")),
-        _ => TrainError::Io { action: "read", path: path.to_path_buf(), source: error },
+        _ => TrainError::Io {
+            action: "read",
+            path: path.to_path_buf(),
+            source: error,
+        },
     }
 }
 
 pub(super) fn damaged(path: &Path, reason: &str) -> TrainError {
-    TrainError::Format { path: path.to_path_buf(), reason: reason.to_string() }
+    TrainError::Format {
+        path: path.to_path_buf(),
+        reason: reason.to_string(),
+    }
 }

@@ -60,7 +60,9 @@ impl MemoryDataset {
         }
         let rows = count / row_len;
         if rows < 2 {
-            return Err(refuse("it has a single row; a data set needs two or more".to_string()));
+            return Err(refuse(
+                "it has a single row; a data set needs two or more".to_string(),
+            ));
         }
         if let Some(labels) = &labels {
             if labels.len() != rows {

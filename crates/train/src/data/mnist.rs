@@ -50,7 +50,14 @@ pub fn mnist(name: &str, config: &MnistConfig) -> Result<MemoryDataset, TrainErr
         }
     };
     let shape = [1, pictures.axes[1] as i64, pictures.axes[2] as i64];
-    MemoryDataset::new(name, &shape, Values::Levels(pictures.values, 256), labels, config.scaling, config.dequantise)
+    MemoryDataset::new(
+        name,
+        &shape,
+        Values::Levels(pictures.values, 256),
+        labels,
+        config.scaling,
+        config.dequantise,
+    )
 }
 
 /// The files of a split in a folder: images, and labels if they are there.

@@ -17,7 +17,8 @@ mod tests;
 mod toy;
 
 pub use config::{
-    CsvConfig, DataConfig, DigitsConfig, MnistConfig, SeriesForm, Split, Synthetic1dConfig, Toy2dConfig, ToyForm,
+    CsvConfig, DataConfig, DigitsConfig, MnistConfig, SeriesForm, Split, Synthetic1dConfig, Toy2dConfig,
+    ToyForm,
 };
 pub use csv::csv;
 pub use digits::digits;

@@ -126,6 +126,8 @@ pub const SETS: [SetInfo; 6] = [
 pub fn find_set(name: &str) -> Result<&'static SetInfo, &'static str> {
     SETS.iter().find(|set| set.name == name).ok_or_else(|| {
         let score = |set: &&SetInfo| strsim::jaro_winkler(name, set.name);
-        SETS.iter().max_by(|a, b| score(a).total_cmp(&score(b))).map_or("digits", |set| set.name)
+        SETS.iter()
+            .max_by(|a, b| score(a).total_cmp(&score(b)))
+            .map_or("digits", |set| set.name)
     })
 }

@@ -24,7 +24,14 @@ pub fn synthetic_1d(config: &Synthetic1dConfig) -> Result<MemoryDataset, TrainEr
         let mut step = 0;
         let mut next = || {
             step += 1;
-            uniform(config.seed, Draw { step: step - 1, purpose: Purpose::Data }, row)
+            uniform(
+                config.seed,
+                Draw {
+                    step: step - 1,
+                    purpose: Purpose::Data,
+                },
+                row,
+            )
         };
         let count = (next() * f64::from(config.components)) as u32 + 1;
         let spread = config.max_cycles - config.min_cycles;
@@ -32,16 +39,25 @@ pub fn synthetic_1d(config: &Synthetic1dConfig) -> Result<MemoryDataset, TrainEr
             .map(|_| {
                 let (amplitude, start) = (0.5 + 0.5 * next(), config.min_cycles + spread * next());
                 let (end, phase) = (config.min_cycles + spread * next(), TAU * next());
-                let chirp = if config.form == SeriesForm::Chirps { end - start } else { 0.0 };
+                let chirp = if config.form == SeriesForm::Chirps {
+                    end - start
+                } else {
+                    0.0
+                };
                 [amplitude, start, chirp, phase]
             })
             .collect();
         let scale = 1.0 / f64::from(count).sqrt();
         for j in 0..length {
             let s = j as f64 / length as f64;
-            let sum: f64 =
-                waves.iter().map(|[a, f, c, phase]| a * (TAU * (f * s + 0.5 * c * s * s) + phase).sin()).sum();
-            let draw = Draw { step: 0, purpose: Purpose::Data };
+            let sum: f64 = waves
+                .iter()
+                .map(|[a, f, c, phase]| a * (TAU * (f * s + 0.5 * c * s * s) + phase).sin())
+                .sum();
+            let draw = Draw {
+                step: 0,
+                purpose: Purpose::Data,
+            };
             let noise = match config.noise {
                 0.0 => 0.0,
                 std => std * f64::from(normal_at(config.seed, draw, row, length, j)),
@@ -50,5 +66,12 @@ pub fn synthetic_1d(config: &Synthetic1dConfig) -> Result<MemoryDataset, TrainEr
         }
         labels.push(count - 1);
     }
-    MemoryDataset::new("synthetic-1d", &[1, length as i64], Values::Real(values), Some(labels), config.scaling, false)
+    MemoryDataset::new(
+        "synthetic-1d",
+        &[1, length as i64],
+        Values::Real(values),
+        Some(labels),
+        config.scaling,
+        false,
+    )
 }

@@ -43,7 +43,11 @@ pub fn toy_2d(config: &Toy2dConfig) -> Result<MemoryDataset, TrainError> {
         let (x, y) = match config.form {
             ToyForm::Moons => {
                 let (sin, cos) = (PI * u).sin_cos();
-                if part == 0 { (cos, sin) } else { (1.0 - cos, 0.5 - sin) }
+                if part == 0 {
+                    (cos, sin)
+                } else {
+                    (1.0 - cos, 0.5 - sin)
+                }
             }
             ToyForm::Spirals => {
                 let radius = u.sqrt();
@@ -65,10 +69,23 @@ pub fn toy_2d(config: &Toy2dConfig) -> Result<MemoryDataset, TrainError> {
             }
         };
         for (position, value) in [x, y].into_iter().enumerate() {
-            let z = f64::from(normal_at(config.seed, Draw { step: 0, purpose }, row, 2, position));
+            let z = f64::from(normal_at(
+                config.seed,
+                Draw { step: 0, purpose },
+                row,
+                2,
+                position,
+            ));
             values.push((value + noise * z) as f32);
         }
         labels.push(part);
     }
-    MemoryDataset::new("toy-2d", &[2], Values::Real(values), Some(labels), config.scaling, false)
+    MemoryDataset::new(
+        "toy-2d",
+        &[2],
+        Values::Real(values),
+        Some(labels),
+        config.scaling,
+        false,
+    )
 }
