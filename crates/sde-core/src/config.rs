@@ -158,8 +158,8 @@ impl SdeConfig {
     /// [`ConfigError`] with the dotted key (`sde.beta_min` and so on) of the first value that is refused.
     pub fn build(&self) -> Result<Arc<dyn Sde>, ConfigError> {
         Ok(match self.resolved() {
-            Self::Vp(table) => Arc::new(Vp::new(table.schedule()?, table.domain())?),
-            Self::SubVp(table) => Arc::new(SubVp::new(table.schedule()?, table.domain())?),
+            Self::Vp(table) => Arc::new(Vp::trusted(table.schedule()?, table.domain())?),
+            Self::SubVp(table) => Arc::new(SubVp::trusted(table.schedule()?, table.domain())?),
             Self::Ve(table) => {
                 let domain = domain(
                     table.t_end,
@@ -184,8 +184,8 @@ impl SdeConfig {
         })
     }
 
-    /// The same table with every key that matters filled in, so that what is written down does not depend on the
-    /// defaults of the version that reads it.
+    /// The same table with every key that matters filled in, so that what is written down does not depend on
+    /// the defaults of the version that reads it.
     pub fn resolved(&self) -> Self {
         match *self {
             Self::Vp(table) => Self::Vp(table.resolved()),
@@ -302,8 +302,9 @@ fn domain(
     }
 }
 
-/// The largest distance between two of the points given, the usual choice for a VE SDE's `sigma_max` (Song and Ermon
-/// 2020, arXiv:2006.09011, technique 1). Points are rows of length `dim`; quadratic in their number.
+/// The largest distance between two of the points given, the usual choice for a VE SDE's `sigma_max` (Song
+/// and Ermon 2020, arXiv:2006.09011, technique 1). Points are rows of length `dim`; quadratic in their
+/// number.
 ///
 /// # Errors
 /// [`ConfigError`] where `dim` is 0 or does not divide the length, or all points are equal or not finite.

@@ -1,7 +1,7 @@
 //! The discrete noise ladders of DDPM and SMLD, and explicit conversions between them and continuous time.
 //!
-//! A rung is counted from 0 (least noise) to `N - 1`. A time never becomes a rung silently: see [`Ddpm::exact_label`],
-//! [`Ddpm::nearest_label`] and [`Ddpm::floor_label`].
+//! A rung is counted from 0 (least noise) to `N - 1`. A time never becomes a rung silently: see
+//! [`Ddpm::exact_label`], [`Ddpm::nearest_label`] and [`Ddpm::floor_label`].
 
 use crate::error::positive;
 use crate::schedule::{Cosine, Linear, Schedule, Steps};
@@ -13,8 +13,8 @@ use crate::{ConfigError, Marginal};
 pub enum Labelling {
     /// `t = i / (N - 1)` (the reference code of Song et al. 2021): the lowest rung is `t = 0`, the highest 1.
     Song,
-    /// `t = (i + 1) / N` (Lu et al. 2022, arXiv:2206.00927, and the integral of the rates): the lowest rung is
-    /// `t = 1/N`.
+    /// `t = (i + 1) / N` (Lu et al. 2022, arXiv:2206.00927, and the integral of the rates): the lowest rung
+    /// is `t = 1/N`.
     Interval,
 }
 
@@ -42,7 +42,8 @@ fn exact(label: f64, count: usize) -> Option<usize> {
 }
 
 /// A DDPM ladder `x_i = sqrt(1 - beta_i) x_{i-1} + sqrt(beta_i) z` (Ho et al. 2020, arXiv:2006.11239), with
-/// `alpha_bar_i = prod_{k <= i} (1 - beta_k)` held as its negative logarithm, so that `1 - alpha_bar` does not cancel.
+/// `alpha_bar_i = prod_{k <= i} (1 - beta_k)` held as its negative logarithm, so that `1 - alpha_bar` does
+/// not cancel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Ddpm {
     betas: Vec<f64>,
@@ -75,8 +76,9 @@ impl Ddpm {
         Ok(Self { betas, integrals })
     }
 
-    /// The linear ladder `beta_i = (beta_min + i / (N - 1) (beta_max - beta_min)) / N`, with `beta_min` and `beta_max` the
-    /// rates in continuous time (Song et al. 2021, appendix C); a thousand rungs of 0.1 and 20 are those of Ho et al.
+    /// The linear ladder `beta_i = (beta_min + i / (N - 1) (beta_max - beta_min)) / N`, with `beta_min` and
+    /// `beta_max` the rates in continuous time (Song et al. 2021, appendix C); a thousand rungs of 0.1 and 20
+    /// are those of Ho et al.
     ///
     /// # Errors
     /// [`ConfigError`] at the rates as for [`Linear::new`], or at `ddpm.betas[i]` where `beta_max >= N`.
@@ -87,8 +89,8 @@ impl Ddpm {
         Self::from_betas((0..count).map(beta).collect())
     }
 
-    /// The cosine ladder `beta_i = min(1 - f(t_i) / f(t_{i-1}), max_beta)`, `t_i = (i + 1) / N` (Nichol and Dhariwal 2021,
-    /// arXiv:2102.09672, equation 17, with offset 0.008 and `max_beta` 0.999).
+    /// The cosine ladder `beta_i = min(1 - f(t_i) / f(t_{i-1}), max_beta)`, `t_i = (i + 1) / N` (Nichol and
+    /// Dhariwal 2021, arXiv:2102.09672, equation 17, with offset 0.008 and `max_beta` 0.999).
     ///
     /// # Errors
     /// [`ConfigError`] at `ddpm.max_beta`, or at `sde.cosine_offset`.
@@ -122,8 +124,9 @@ impl Ddpm {
         Self::from_betas((0..count).map(beta).collect())
     }
 
-    /// The continuous schedule on `[0, 1]` whose VP kernel at `t = (i + 1) / N` is that of rung `i`, exactly: the rate is
-    /// constant over each rung (`ln alpha_bar` is interpolated linearly). Times follow [`Labelling::Interval`].
+    /// The continuous schedule on `[0, 1]` whose VP kernel at `t = (i + 1) / N` is that of rung `i`, exactly:
+    /// the rate is constant over each rung (`ln alpha_bar` is interpolated linearly). Times follow
+    /// [`Labelling::Interval`].
     pub fn to_schedule(&self) -> Steps {
         let n = self.len();
         let knots = (0..=n).map(|i| i as f64 / n as f64).collect();
@@ -189,16 +192,16 @@ impl Ddpm {
         (rung >= 0.0 && rung < self.len() as f64).then_some(rung as usize)
     }
 
-    /// The rung at or below a time, the rounding of the reference code. With its grid from 1 to 1e-3 it skips a rung and
-    /// never reaches rung 0. `None` outside the ladder, and for NaN.
+    /// The rung at or below a time, the rounding of the reference code. With its grid from 1 to 1e-3 it skips
+    /// a rung and never reaches rung 0. `None` outside the ladder, and for NaN.
     pub fn floor_label(&self, labelling: Labelling, t: f64) -> Option<usize> {
         let rung = self.label(labelling, t).floor();
         (rung >= 0.0 && rung < self.len() as f64).then_some(rung as usize)
     }
 }
 
-/// An SMLD ladder of noise levels `sigma_0 < ... < sigma_{N-1}`, with no noise below rung 0 (Song and Ermon 2019,
-/// arXiv:1907.05600).
+/// An SMLD ladder of noise levels `sigma_0 < ... < sigma_{N-1}`, with no noise below rung 0 (Song and Ermon
+/// 2019, arXiv:1907.05600).
 #[derive(Debug, Clone, PartialEq)]
 pub struct Smld {
     sigmas: Vec<f64>,
@@ -227,8 +230,8 @@ impl Smld {
         Ok(Self { sigmas })
     }
 
-    /// The geometric ladder `sigma_i = sigma_min (sigma_max / sigma_min)^{i / (N - 1)}` (Song et al. 2021, appendix C): the
-    /// `song` kernel of [`Ve`] at `t = i / (N - 1)`.
+    /// The geometric ladder `sigma_i = sigma_min (sigma_max / sigma_min)^{i / (N - 1)}` (Song et al. 2021,
+    /// appendix C): the `song` kernel of [`Ve`] at `t = i / (N - 1)`.
     ///
     /// # Errors
     /// [`ConfigError`] at `sde.sigma_min` or `sde.sigma_max`, or at `smld.sigmas` for `count = 0`.
@@ -279,7 +282,8 @@ impl Smld {
         exact(label_of(Labelling::Song, t, self.len()), self.len())
     }
 
-    /// The number that networks trained on this ladder by the reference code are told: it descends, `N - 1 - i`.
+    /// The number that networks trained on this ladder by the reference code are told: it descends, `N - 1 -
+    /// i`.
     pub fn network_label(&self, rung: usize) -> usize {
         self.len() - 1 - rung
     }

@@ -2,10 +2,10 @@
 
 use std::fmt;
 
-/// A configuration value that is refused, with its dotted key, the value as given and the reason with the remedy.
+/// A configuration value that is refused, with its dotted key, the value as given and the reason with the
+/// remedy.
 ///
-/// Displays as `key = value: reason`, for example
-/// `sde.beta_min = -1: must be a finite number >= 0`.
+/// Displays as `key = value: reason`, for example `sde.beta_min = -1: must be a finite number >= 0`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ConfigError {
     /// Dotted key, for example `sde.beta_min`.

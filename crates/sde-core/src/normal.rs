@@ -2,8 +2,8 @@
 
 /// `Phi(x)`, to about 1e-15 relative in both tails.
 ///
-/// Up to `|x| = 2.5` by the series `1/2 + phi(x) (x + x^3/3 + x^5/15 + ...)` (Abramowitz and Stegun 1964, 26.2.11),
-/// beyond by the continued fraction of the tail (26.2.14), evaluated backwards.
+/// Up to `|x| = 2.5` by the series `1/2 + phi(x) (x + x^3/3 + x^5/15 + ...)` (Abramowitz and Stegun 1964,
+/// 26.2.11), beyond by the continued fraction of the tail (26.2.14), evaluated backwards.
 pub(crate) fn cdf(x: f64) -> f64 {
     let density = (-0.5 * x * x).exp() / std::f64::consts::TAU.sqrt();
     if x.abs() <= 2.5 {
@@ -24,8 +24,8 @@ pub(crate) fn cdf(x: f64) -> f64 {
     if x < 0.0 { tail } else { 1.0 - tail }
 }
 
-/// `Phi^{-1}(p)` for `0 < p < 1`: the rational start of Acklam (2003, relative error 1.2e-9) and two steps of Halley's
-/// method on [`cdf`], in the lower tail so that no digits are lost near 1.
+/// `Phi^{-1}(p)` for `0 < p < 1`: the rational start of Acklam (2003, relative error 1.2e-9) and two steps of
+/// Halley's method on [`cdf`], in the lower tail so that no digits are lost near 1.
 pub(crate) fn quantile(p: f64) -> f64 {
     if !(p > 0.0 && p < 1.0) {
         return match p {
@@ -50,7 +50,7 @@ fn start(p: f64) -> f64 {
         -3.969_683_028_665_376e1,
         2.209_460_984_245_205e2,
         -2.759_285_104_469_687e2,
-        1.383_577_518_672_690e2,
+        1.383_577_518_672_69e2,
         -3.066_479_806_614_716e1,
         2.506_628_277_459_239,
     ];

@@ -35,3 +35,8 @@ pub(crate) fn asinh_half_exp(x: f64) -> f64 {
         (0.5 * x.exp()).asinh()
     }
 }
+
+/// `|a - b| <= tolerance`, false for NaN.
+pub(crate) fn within(a: f64, b: f64, tolerance: f64) -> bool {
+    (a - b).abs() <= tolerance
+}

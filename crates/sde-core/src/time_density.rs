@@ -15,11 +15,12 @@ use crate::{ConfigError, Sde, normal};
 pub enum TimeDensityConfig {
     /// Uniform in `t`.
     Uniform {},
-    /// `p(t) ~ g^2 / std^2`, importance sampling for the likelihood weighting (Song et al. 2021, arXiv:2101.09258,
-    /// section 4.3). The loss stays the one defined over uniform times: [`TimeDensity::correction`] divides by `p`.
+    /// `p(t) ~ g^2 / std^2`, importance sampling for the likelihood weighting (Song et al. 2021,
+    /// arXiv:2101.09258, section 4.3). The loss stays the one defined over uniform times:
+    /// [`TimeDensity::correction`] divides by `p`.
     Importance {},
-    /// `ln sigma ~ N(mean, std^2)`, `sigma = std / mean_coef`, cut off at the ends (Karras et al. 2022, arXiv:2206.00364,
-    /// table 1). Part of the loss: no correction.
+    /// `ln sigma ~ N(mean, std^2)`, `sigma = std / mean_coef`, cut off at the ends (Karras et al. 2022,
+    /// arXiv:2206.00364, table 1). Part of the loss: no correction.
     LogNormal {
         /// Mean of `ln sigma`; -1.2.
         #[cfg_attr(feature = "serde", serde(default = "edm_mean"))]
@@ -52,7 +53,8 @@ impl TimeDensityConfig {
     /// The checked density over the training times of `sde`.
     ///
     /// # Errors
-    /// [`ConfigError`] at `loss.time.mean` or `loss.time.std`, also where no mass is left between the SDE's ends.
+    /// [`ConfigError`] at `loss.time.mean` or `loss.time.std`, also where no mass is left between the SDE's
+    /// ends.
     pub fn build(&self, sde: Arc<dyn Sde>) -> Result<TimeDensity, ConfigError> {
         let domain = sde.domain();
         let (low, high) = (-sde.lambda(domain.train_eps), -sde.lambda(domain.t_end));
@@ -70,7 +72,7 @@ impl TimeDensityConfig {
                     (from, to) = (-to, -from);
                 }
                 let (below, mass) = (normal::cdf(from), normal::cdf(to) - normal::cdf(from));
-                if !(mass > 1e-100) {
+                if mass.is_nan() || mass <= 1e-100 {
                     return Err(ConfigError::new(
                         "loss.time.mean",
                         mean,
@@ -109,9 +111,9 @@ enum Kind {
 
 /// A checked density of training times.
 ///
-/// For every linear SDE `-2 lambda` has the derivative `g^2 / std^2`. So the cumulative importance weight is the log
-/// noise-to-signal ratio itself, times drawn by importance are uniform in `lambda`, and the inverse is
-/// [`Sde::time_at_lambda`], a closed form for the SDEs of this crate.
+/// For every linear SDE `-2 lambda` has the derivative `g^2 / std^2`. So the cumulative importance weight is
+/// the log noise-to-signal ratio itself, times drawn by importance are uniform in `lambda`, and the inverse
+/// is [`Sde::time_at_lambda`], a closed form for the SDEs of this crate.
 #[derive(Debug, Clone)]
 pub struct TimeDensity {
     sde: Arc<dyn Sde>,
@@ -122,7 +124,8 @@ pub struct TimeDensity {
 }
 
 impl TimeDensity {
-    /// The quantile function: `u = 0` is `train_eps`, `u = 1` is `t_end`. A `u` outside is taken at the nearest end.
+    /// The quantile function: `u = 0` is `train_eps`, `u = 1` is `t_end`. A `u` outside is taken at the
+    /// nearest end.
     pub fn time_at(&self, u: f64) -> f64 {
         let domain = self.sde.domain();
         if u <= 0.0 {
@@ -173,8 +176,9 @@ impl TimeDensity {
         }
     }
 
-    /// The factor that makes a loss drawn from this density an unbiased estimate of the loss over uniform times: the
-    /// uniform density over `p(t)` for `importance`, and 1 for the others, where the density is part of the loss.
+    /// The factor that makes a loss drawn from this density an unbiased estimate of the loss over uniform
+    /// times: the uniform density over `p(t)` for `importance`, and 1 for the others, where the density is
+    /// part of the loss.
     pub fn correction(&self, t: f64) -> f64 {
         match self.kind {
             Kind::LogSigma { corrected: true } => self.likelihood_ratio(t),
@@ -188,15 +192,16 @@ impl TimeDensity {
         1.0 / ((domain.t_end - domain.train_eps) * self.density(t))
     }
 
-    /// The integral of `g^2 / std^2` over the training times: 23.8645 for VP with the usual rates, 37.6789 for subVP.
+    /// The integral of `g^2 / std^2` over the training times: 23.8645 for VP with the usual rates, 37.6789
+    /// for subVP.
     pub fn importance_mass(&self) -> f64 {
         2.0 * (self.high - self.low)
     }
 }
 
 /// The `i`-th of `n` low-discrepancy uniforms from a single one: `frac(u0 + i/n)` (Kingma et al. 2021,
-/// arXiv:2107.00630, appendix I.1). Each is uniform for a uniform `u0`, and every interval `[k/n, (k+1)/n)` holds one.
-/// Always below 1; 0 for `n = 0`.
+/// arXiv:2107.00630, appendix I.1). Each is uniform for a uniform `u0`, and every interval `[k/n, (k+1)/n)`
+/// holds one. Always below 1; 0 for `n = 0`.
 pub fn stratified(u0: f64, i: usize, n: usize) -> f64 {
     if n == 0 {
         return 0.0;

@@ -5,9 +5,9 @@ use std::sync::Arc;
 use crate::error::positive;
 use crate::{ConfigError, Sde};
 
-/// Which error the loss weighs evenly. Each kind is stated as the factor `w(t)` of `|| std score_model + z ||^2`, the
-/// squared error of the predicted noise; `sigma = std / mean_coef`, `snr = 1 / sigma^2`. An error of the denoised data is
-/// `sigma` times that of the noise, one of the score `1 / std` times.
+/// Which error the loss weighs evenly. Each kind is stated as the factor `w(t)` of `|| std score_model + z
+/// ||^2`, the squared error of the predicted noise; `sigma = std / mean_coef`, `snr = 1 / sigma^2`. An error
+/// of the denoised data is `sigma` times that of the noise, one of the score `1 / std` times.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -15,34 +15,37 @@ use crate::{ConfigError, Sde};
     serde(tag = "kind", rename_all = "kebab-case", deny_unknown_fields)
 )]
 pub enum WeightingConfig {
-    /// `w = 1`: the score error times `std^2` (Song and Ermon 2019, arXiv:1907.05600; "simple" in Ho et al. 2020).
+    /// `w = 1`: the score error times `std^2` (Song and Ermon 2019, arXiv:1907.05600; "simple" in Ho et al.
+    /// 2020).
     Sigma2 {},
-    /// `w = g^2 / std^2`: a bound on the likelihood (Song et al. 2021, arXiv:2101.09258, theorem 1). With times drawn
-    /// uniformly its variance is very large: draw them by importance.
+    /// `w = g^2 / std^2`: a bound on the likelihood (Song et al. 2021, arXiv:2101.09258, theorem 1). With
+    /// times drawn uniformly its variance is very large: draw them by importance.
     Likelihood {},
     /// `w = 1 / std^2`: all score errors alike.
     Uniform {},
     /// `w = sigma^2`: all errors of the denoised data alike.
     X0 {},
-    /// `w = (sigma^2 + sigma_data^2) / sigma_data^2`, that is `(sigma^2 + sigma_data^2) / (sigma sigma_data)^2` on the
-    /// denoised data (Karras et al. 2022, arXiv:2206.00364, table 1).
+    /// `w = (sigma^2 + sigma_data^2) / sigma_data^2`, that is `(sigma^2 + sigma_data^2) / (sigma
+    /// sigma_data)^2` on the denoised data (Karras et al. 2022, arXiv:2206.00364, table 1).
     Edm {
         /// Standard deviation of the data; that of the SDE where it states one, else 0.5.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
         sigma_data: Option<f64>,
     },
-    /// `snr` on the denoised data, which is `w = 1`: the same as `sigma2`, under the name of the parametrisation by data.
+    /// `snr` on the denoised data, which is `w = 1`: the same as `sigma2`, under the name of the
+    /// parametrisation by data.
     Snr {},
     /// `max(snr, 1)` on the denoised data: `w = max(1, sigma^2)` (Salimans and Ho 2022, arXiv:2202.00512).
     TruncatedSnr {},
-    /// `min(snr, gamma)` on the denoised data: `w = min(1, gamma sigma^2)` (Hang et al. 2023, arXiv:2303.09556).
+    /// `min(snr, gamma)` on the denoised data: `w = min(1, gamma sigma^2)` (Hang et al. 2023,
+    /// arXiv:2303.09556).
     MinSnr {
         /// Cap of the signal-to-noise ratio, > 0; 5.
         #[cfg_attr(feature = "serde", serde(default = "five"))]
         gamma: f64,
     },
-    /// `snr gamma / (snr + gamma)` on the denoised data: `w = gamma sigma^2 / (1 + gamma sigma^2)` (Crowson et al. 2024,
-    /// arXiv:2401.11605, section 4.3 with gamma = 4).
+    /// `snr gamma / (snr + gamma)` on the denoised data: `w = gamma sigma^2 / (1 + gamma sigma^2)` (Crowson
+    /// et al. 2024, arXiv:2401.11605, section 4.3 with gamma = 4).
     SoftMinSnr {
         /// Level at which the weight saturates, > 0; 4.
         #[cfg_attr(feature = "serde", serde(default = "four"))]

@@ -6,8 +6,8 @@ use crate::{ConfigError, Sde};
 
 /// The `[sampler.grid]` table: how the times between start and end are spaced. `i` counts from 0 to `N`.
 ///
-/// `sigma` is the noise-to-signal ratio [`Sde::sigma`]. The grids in `sigma` and `lambda` go through the exact inverse
-/// of the SDE.
+/// `sigma` is the noise-to-signal ratio [`Sde::sigma`]. The grids in `sigma` and `lambda` go through the
+/// exact inverse of the SDE.
 #[derive(Debug, Clone, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -27,8 +27,8 @@ pub enum GridConfig {
         #[cfg_attr(feature = "serde", serde(default = "seven"))]
         rho: f64,
     },
-    /// Equidistant in `ln sigma`. Since `ln sigma = -lambda`, the points are those of `log-snr`; the name is that of
-    /// the samplers in sigma space.
+    /// Equidistant in `ln sigma`. Since `ln sigma = -lambda`, the points are those of `log-snr`; the name is
+    /// that of the samplers in sigma space.
     Exponential {},
     /// `ln sigma` runs with `(1 - i/N)^rho` from the end to the start; `rho = 1` is `exponential`.
     Polyexponential {
@@ -38,8 +38,8 @@ pub enum GridConfig {
     },
     /// The grid of the reference code, see [`Grid`]: `N` points, `N` steps of `1/N`, the last one to 0.
     SongCompat {},
-    /// Points of the user's own, `N + 1` of them, descending: either times or noise-to-signal ratios. They set start
-    /// and end themselves.
+    /// Points of the user's own, `N + 1` of them, descending: either times or noise-to-signal ratios. They
+    /// set start and end themselves.
     Custom {
         /// Times.
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
@@ -78,12 +78,13 @@ impl GridConfig {
         }
     }
 
-    /// The grid of `steps` spans from `t_start` down to `t_end`, both exact (`song-compat` goes on to 0, `custom` has
-    /// its own ends).
+    /// The grid of `steps` spans from `t_start` down to `t_end`, both exact (`song-compat` goes on to 0,
+    /// `custom` has its own ends).
     ///
     /// # Errors
-    /// [`ConfigError`] at `sampler.steps`, `sampler.t_start`, `sampler.t_end` or `sampler.grid...`: no step, ends out
-    /// of order or outside `[0, t_end of the SDE]`, points that repeat or are not finite, a list of another length.
+    /// [`ConfigError`] at `sampler.steps`, `sampler.t_start`, `sampler.t_end` or `sampler.grid...`: no step,
+    /// ends out of order or outside `[0, t_end of the SDE]`, points that repeat or are not finite, a list of
+    /// another length.
     pub fn build(&self, sde: &dyn Sde, steps: usize, t_start: f64, t_end: f64) -> Result<Grid, ConfigError> {
         if let Self::Custom { times, sigmas } = self {
             return custom(sde, steps, times.as_deref(), sigmas.as_deref());

@@ -1,4 +1,5 @@
-//! Time grids for samplers: `N + 1` points from `t_start` down to `t_end`, exactly, and the `N` spans between.
+//! Time grids for samplers: `N + 1` points from `t_start` down to `t_end`, exactly, and the `N` spans
+//! between.
 
 use crate::{ConfigError, Sde, Span};
 
@@ -17,8 +18,8 @@ impl Grid {
     /// A grid of true gaps over these times.
     ///
     /// # Errors
-    /// [`ConfigError`] at `key` where there are fewer than two times, or one is not finite, below 0 or not below
-    /// the one before.
+    /// [`ConfigError`] at `key` where there are fewer than two times, or one is not finite, below 0 or not
+    /// below the one before.
     pub fn from_times(key: &str, times: Vec<f64>) -> Result<Self, ConfigError> {
         check_times(key, &times)?;
         let spans = times
@@ -32,9 +33,9 @@ impl Grid {
         Ok(Self { times, spans })
     }
 
-    /// The grid of the reference code: `N` points `linspace(t_start, eps, N)`, `N` steps of `gap = t_start / N`, the
-    /// last of which goes to 0. For reproduction only: it integrates over `t_start` where `t_start - eps` would be
-    /// right.
+    /// The grid of the reference code: `N` points `linspace(t_start, eps, N)`, `N` steps of `gap = t_start /
+    /// N`, the last of which goes to 0. For reproduction only: it integrates over `t_start` where `t_start -
+    /// eps` would be right.
     pub(crate) fn song_compat(key: &str, steps: usize, t_start: f64, eps: f64) -> Result<Self, ConfigError> {
         let gap = t_start / steps as f64;
         let mut times: Vec<f64> = (0..steps)
@@ -78,8 +79,8 @@ impl Grid {
         self.times[self.times.len() - 1]
     }
 
-    /// Asks [`Sde::check_span`] about every span, for solvers that use the SDE's own discretisation (ancestral and
-    /// reverse-diffusion steps).
+    /// Asks [`Sde::check_span`] about every span, for solvers that use the SDE's own discretisation
+    /// (ancestral and reverse-diffusion steps).
     ///
     /// # Errors
     /// [`ConfigError`] at `sampler.steps` where a step is too long, with the number of steps as the value.

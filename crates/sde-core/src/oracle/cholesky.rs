@@ -1,7 +1,7 @@
 //! Dense lower-triangular algebra for small symmetric positive definite matrices, row-major.
 
-/// The lower Cholesky factor `L`, `A = L L^T`, or the index of the first pivot that is not positive. Reads the lower
-/// triangle only.
+/// The lower Cholesky factor `L`, `A = L L^T`, or the index of the first pivot that is not positive. Reads
+/// the lower triangle only.
 pub(super) fn factor(a: &[f64], dim: usize) -> Result<Vec<f64>, usize> {
     let mut l = vec![0.0; dim * dim];
     for i in 0..dim {

@@ -68,10 +68,11 @@ impl Gaussian {
         Self::new(&mean, &cov).expect("adding noise keeps a covariance positive definite")
     }
 
-    /// The exact solution of the probability-flow ODE for this data: where the state `x` at the kernel `from` arrives at
-    /// the kernel `to`, `m' mu + S'^{1/2} S^{-1/2} (x - m mu)` with `S = m^2 Sigma + s^2 I`.
+    /// The exact solution of the probability-flow ODE for this data: where the state `x` at the kernel `from`
+    /// arrives at the kernel `to`, `m' mu + S'^{1/2} S^{-1/2} (x - m mu)` with `S = m^2 Sigma + s^2 I`.
     ///
-    /// `S` and `S'` share their eigenvectors, those of `Sigma`: found here by Jacobi rotations, cubic in `dim` a call.
+    /// `S` and `S'` share their eigenvectors, those of `Sigma`: found here by Jacobi rotations, cubic in
+    /// `dim` a call.
     ///
     /// # Panics
     /// Where `x` or `out` is not of length `dim`.
@@ -96,8 +97,8 @@ impl Gaussian {
         }
     }
 
-    /// `KL(p_T || N(0, prior_std^2 I))` in nats, `p_T` the noised data at the SDE's `t_end`: what a sampler that starts
-    /// from the prior cannot make up for.
+    /// `KL(p_T || N(0, prior_std^2 I))` in nats, `p_T` the noised data at the SDE's `t_end`: what a sampler
+    /// that starts from the prior cannot make up for.
     pub fn prior_kl(&self, sde: &dyn Sde) -> f64 {
         let (dim, at, prior) = (self.dim(), sde.marginal(sde.domain().t_end), sde.prior_std());
         let (values, _) = symmetric_eigen(self.cov(), dim);
@@ -119,8 +120,8 @@ impl Gaussian {
     }
 }
 
-/// Eigenvalues of a symmetric matrix and its eigenvectors as rows, by cyclic Jacobi rotations (Golub and Van Loan 2013,
-/// section 8.5).
+/// Eigenvalues of a symmetric matrix and its eigenvectors as rows, by cyclic Jacobi rotations (Golub and Van
+/// Loan 2013, section 8.5).
 fn symmetric_eigen(a: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
     let mut a = a.to_vec();
     let mut vectors = vec![0.0; dim * dim];

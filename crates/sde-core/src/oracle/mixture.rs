@@ -7,8 +7,8 @@ use crate::{ConfigError, Marginal};
 
 /// `p(x) = sum_k w_k N(x; mu_k, Sigma_k)` in `dim` dimensions.
 ///
-/// Under a linear SDE with scalar coefficients the noised density is the mixture with means `m mu_k` and covariances
-/// `m^2 Sigma_k + s^2 I`: see [`Mixture::noised`].
+/// Under a linear SDE with scalar coefficients the noised density is the mixture with means `m mu_k` and
+/// covariances `m^2 Sigma_k + s^2 I`: see [`Mixture::noised`].
 #[derive(Debug, Clone, PartialEq)]
 pub struct Mixture {
     dim: usize,
@@ -32,8 +32,9 @@ impl Mixture {
     /// The mixture with these weights (positive, normalised here to sum 1), means and row-major covariances.
     ///
     /// # Errors
-    /// [`ConfigError`] at `mixture.weights`, `mixture.means[k]` or `mixture.covs[k]`: no component, dimension 0, lists
-    /// of different lengths, values that are not finite, covariances that are not symmetric positive definite.
+    /// [`ConfigError`] at `mixture.weights`, `mixture.means[k]` or `mixture.covs[k]`: no component, dimension
+    /// 0, lists of different lengths, values that are not finite, covariances that are not symmetric positive
+    /// definite.
     pub fn new(weights: &[f64], means: &[Vec<f64>], covs: &[Vec<f64>]) -> Result<Self, ConfigError> {
         let count = weights.len();
         if count == 0 {
@@ -105,7 +106,8 @@ impl Mixture {
         &self.components[component].cov
     }
 
-    /// The noised mixture under the kernel `N(mean_coef x_0, std^2 I)`. One Cholesky factorisation a component.
+    /// The noised mixture under the kernel `N(mean_coef x_0, std^2 I)`. One Cholesky factorisation a
+    /// component.
     pub fn noised(&self, marginal: Marginal) -> NoisedMixture {
         NoisedMixture::new(self.dim, &self.components, marginal)
     }
@@ -136,8 +138,8 @@ impl Mixture {
         cov
     }
 
-    /// An exact sample from one uniform `u` in `[0, 1)`, which picks the component, and `dim` standard normals:
-    /// `out = mu_k + L_k z`. No allocation.
+    /// An exact sample from one uniform `u` in `[0, 1)`, which picks the component, and `dim` standard
+    /// normals: `out = mu_k + L_k z`. No allocation.
     ///
     /// # Panics
     /// Where `z` or `out` is not of length `dim`.

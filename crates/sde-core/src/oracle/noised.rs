@@ -27,7 +27,8 @@ impl NoisedComponent {
         &self.mean
     }
 
-    /// `W = L^{-1}`, lower-triangular and row-major, where `m^2 Sigma_k + s^2 I = L L^T`; the precision is `W^T W`.
+    /// `W = L^{-1}`, lower-triangular and row-major, where `m^2 Sigma_k + s^2 I = L L^T`; the precision is
+    /// `W^T W`.
     pub fn inv_chol(&self) -> &[f64] {
         &self.inv_chol
     }
@@ -38,11 +39,13 @@ impl NoisedComponent {
     }
 }
 
-/// A Gaussian mixture under the kernel `N(m x_0, s^2 I)`: `p_t(x) = sum_k w_k N(x; m mu_k, m^2 Sigma_k + s^2 I)`.
+/// A Gaussian mixture under the kernel `N(m x_0, s^2 I)`: `p_t(x) = sum_k w_k N(x; m mu_k, m^2 Sigma_k + s^2
+/// I)`.
 ///
-/// With responsibilities `r_k(x)` and component scores `q_k = -P_k (x - m mu_k)`: the score is `sum_k r_k q_k` and its
-/// (symmetric) Jacobian `sum_k r_k (-P_k + (q_k - score) (q_k - score)^T)`, a form in which nothing cancels.
-/// Every method costs `O(components dim^2)` and allocates its scratch, unless it says otherwise.
+/// With responsibilities `r_k(x)` and component scores `q_k = -P_k (x - m mu_k)`: the score is `sum_k r_k
+/// q_k` and its (symmetric) Jacobian `sum_k r_k (-P_k + (q_k - score) (q_k - score)^T)`, a form in which
+/// nothing cancels. Every method costs `O(components dim^2)` and allocates its scratch, unless it says
+/// otherwise.
 ///
 /// Slices of another length than `dim` are a programming error and panic.
 #[derive(Debug, Clone, PartialEq)]
@@ -109,7 +112,8 @@ impl NoisedMixture {
         self.mean_score(&self.parts(x), out);
     }
 
-    /// `jv <- J v` with `J` the Jacobian of the score, which is symmetric: `v^T J` as well. Also writes the score.
+    /// `jv <- J v` with `J` the Jacobian of the score, which is symmetric: `v^T J` as well. Also writes the
+    /// score.
     pub fn score_jvp(&self, x: &[f64], v: &[f64], score: &mut [f64], jv: &mut [f64]) {
         let (dim, parts) = (self.dim, self.parts(x));
         assert!(v.len() == dim && jv.len() == dim, "v and jv hold dim values");
@@ -154,8 +158,8 @@ impl NoisedMixture {
         }
     }
 
-    /// `out <- Cov[x_0 | x]`, row-major: `sum_k r_k (s^2 Sigma_k P_k + d_k d_k^T)` with `d_k` the distance of the
-    /// component's posterior mean from the whole one. Cubic in `dim`.
+    /// `out <- Cov[x_0 | x]`, row-major: `sum_k r_k (s^2 Sigma_k P_k + d_k d_k^T)` with `d_k` the distance of
+    /// the component's posterior mean from the whole one. Cubic in `dim`.
     pub fn posterior_cov(&self, x: &[f64], out: &mut [f64]) {
         let (dim, parts) = (self.dim, self.parts(x));
         assert!(out.len() == dim * dim, "out holds dim * dim values");

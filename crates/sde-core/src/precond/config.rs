@@ -30,10 +30,10 @@ pub enum TimeInputKind {
 
 /// The `[precond]` table: what the network predicts and how its input is scaled.
 ///
-/// `sigma_data`, the standard deviation of the data, is that of the SDE where it states one (EDM), else 1 for `score`,
-/// `eps`, `x0` and `v`, and 0.5 for `edm`. Without a `time_input`, `edm` takes `log-sigma-quarter` and the others take
-/// `scaled`, except on an SDE whose upper half of the time axis covers less than a tenth of its log signal-to-noise range
-/// (EDM with its usual limits), where they too take `log-sigma-quarter`.
+/// `sigma_data`, the standard deviation of the data, is that of the SDE where it states one (EDM), else 1 for
+/// `score`, `eps`, `x0` and `v`, and 0.5 for `edm`. Without a `time_input`, `edm` takes `log-sigma-quarter`
+/// and the others take `scaled`, except on an SDE whose upper half of the time axis covers less than a tenth
+/// of its log signal-to-noise range (EDM with its usual limits), where they too take `log-sigma-quarter`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -86,8 +86,8 @@ pub enum PrecondConfig {
         #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
         time_input: Option<TimeInputKind>,
     },
-    /// The VP row of Karras et al. (2022, table 1): predicts the noise, labelled by the time of the VP SDE with rates
-    /// 0.1 to 20 that has the same `sigma`, times 999.
+    /// The VP row of Karras et al. (2022, table 1): predicts the noise, labelled by the time of the VP SDE
+    /// with rates 0.1 to 20 that has the same `sigma`, times 999.
     Vp {},
     /// Their VE row: predicts the negative noise from the unscaled input, labelled by `ln(sigma / 2)`.
     Ve {},
@@ -160,8 +160,8 @@ impl PrecondConfig {
     }
 }
 
-/// `scaled`, unless the time axis is so uneven in the log signal-to-noise ratio that a network could not tell small
-/// times apart.
+/// `scaled`, unless the time axis is so uneven in the log signal-to-noise ratio that a network could not tell
+/// small times apart.
 fn usual_time_input(sde: &dyn Sde) -> TimeInputKind {
     let domain = sde.domain();
     let (low, end) = (sde.lambda(domain.train_eps), sde.lambda(domain.t_end));

@@ -1,9 +1,9 @@
-//! Conversions between the ways to state one prediction at a state `x` with kernel `N(m x_0, s^2 I)`: noise `eps`,
-//! denoised data `x0`, velocity `v = (m eps - s x0) / sqrt(m^2 + s^2)` and score.
+//! Conversions between the ways to state one prediction at a state `x` with kernel `N(m x_0, s^2 I)`: noise
+//! `eps`, denoised data `x0`, velocity `v = (m eps - s x0) / sqrt(m^2 + s^2)` and score.
 //!
-//! Elementwise; each is one line of algebra from `x = m x0 + s eps` and `score = -eps / s`. For VP SDEs
-//! `m^2 + s^2 = 1` and `v` is that of Salimans and Ho (2022, arXiv:2202.00512, appendix D). The conversions into `eps`
-//! lose digits as `s -> 0` and those into `x0` as `m -> 0`, by the nature of the quantities.
+//! Elementwise; each is one line of algebra from `x = m x0 + s eps` and `score = -eps / s`. For VP SDEs `m^2
+//! + s^2 = 1` and `v` is that of Salimans and Ho (2022, arXiv:2202.00512, appendix D). The conversions into
+//! `eps` lose digits as `s -> 0` and those into `x0` as `m -> 0`, by the nature of the quantities.
 
 use crate::Marginal;
 

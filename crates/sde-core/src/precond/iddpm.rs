@@ -27,8 +27,8 @@ impl IddpmLadder {
         &self.levels
     }
 
-    /// `M - 1 - j` for the level `u_j` nearest to `sigma`, the time input of the network; -1 for `sigma` nearest
-    /// to 0.
+    /// `M - 1 - j` for the level `u_j` nearest to `sigma`, the time input of the network; -1 for `sigma`
+    /// nearest to 0.
     pub fn label(&self, sigma: f64) -> f64 {
         let above = self.levels.partition_point(|u| *u > sigma);
         let j = if above == 0 {

@@ -36,17 +36,18 @@ pub struct NetCoefs {
 /// `r^2 = m^2 d^2 + s^2`, the network's output approximates the conditional mean of its target.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Target {
-    /// `-z`, the score times `std`: `score = F / s` (NCSN, Song and Ermon 2019, arXiv:1907.05600; `scale_by_sigma`).
+    /// `-z`, the score times `std`: `score = F / s` (NCSN, Song and Ermon 2019, arXiv:1907.05600;
+    /// `scale_by_sigma`).
     Score,
     /// `z` (Ho et al. 2020, arXiv:2006.11239): `score = -F / s`.
     Eps,
     /// `x_0`: `score = (m F - x) / s^2`.
     Denoised,
-    /// `(m d z - s x_0 / d) / r`; with `d = 1` on a VP SDE the velocity `m z - s x_0` of Salimans and Ho (2022,
-    /// arXiv:2202.00512).
+    /// `(m d z - s x_0 / d) / r`; with `d = 1` on a VP SDE the velocity `m z - s x_0` of Salimans and Ho
+    /// (2022, arXiv:2202.00512).
     Velocity,
-    /// The negative of [`Target::Velocity`], `(s x_0 / d - m d z) / r`: the effective target of Karras et al. (2022,
-    /// arXiv:2206.00364, equation 8).
+    /// The negative of [`Target::Velocity`], `(s x_0 / d - m d z) / r`: the effective target of Karras et al.
+    /// (2022, arXiv:2206.00364, equation 8).
     Edm,
 }
 
@@ -129,8 +130,8 @@ impl Precond {
         }
     }
 
-    /// What the network should predict for `x = mean_coef x0 + std z` at time `t`, as the pair of factors of `x0` and
-    /// of `z`.
+    /// What the network should predict for `x = mean_coef x0 + std z` at time `t`, as the pair of factors of
+    /// `x0` and of `z`.
     pub fn target_coefs(&self, t: f64) -> (f64, f64) {
         let marginal = self.sde.marginal(t);
         let (m, s, d) = (marginal.mean_coef, marginal.std, self.sigma_data);

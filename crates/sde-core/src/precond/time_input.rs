@@ -24,7 +24,8 @@ pub enum TimeInput {
         /// Number of discrete times.
         count: usize,
     },
-    /// `(count - 1)` times the time at which a linear VP SDE has this `sigma` (Karras et al. 2022, table 1, VP).
+    /// `(count - 1)` times the time at which a linear VP SDE has this `sigma` (Karras et al. 2022, table 1,
+    /// VP).
     VpLabel {
         /// The VP SDE's schedule.
         schedule: Linear,

@@ -8,11 +8,13 @@ use crate::error::{finite, positive};
 use crate::num::softplus;
 
 /// The cosine schedule of Nichol and Dhariwal (2021, arXiv:2102.09672, equation 17) in continuous time:
-/// `exp(-B(t)) = f(t) / f(0)`, `f(t) = cos^2(u)`, `u = (t + s) / (1 + s) * pi / 2`, so `beta(t) = pi / (1 + s) tan(u)`.
+/// `exp(-B(t)) = f(t) / f(0)`, `f(t) = cos^2(u)`, `u = (t + s) / (1 + s) * pi / 2`, so `beta(t) = pi / (1 +
+/// s) tan(u)`.
 ///
-/// `beta` diverges at `t = 1`. From the time `t*` at which `lambda = ln(mean_coef / std)` of the VP kernel reaches
-/// `lambda_min`, the rate stays at `beta(t*)` and the integral goes on from `B(t*)`: both are continuous. With
-/// `s = 0.008` and `lambda_min = -5.1`, `t* = 0.9960879926`. Beyond, `lambda(1)` is a little below `lambda_min`.
+/// `beta` diverges at `t = 1`. From the time `t*` at which `lambda = ln(mean_coef / std)` of the VP kernel
+/// reaches `lambda_min`, the rate stays at `beta(t*)` and the integral goes on from `B(t*)`: both are
+/// continuous. With `s = 0.008` and `lambda_min = -5.1`, `t* = 0.9960879926`. Beyond, `lambda(1)` is a little
+/// below `lambda_min`.
 ///
 /// Differences of cosines are formed as products of sines, so that nothing cancels near `t = 0`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -120,5 +122,25 @@ impl Schedule for Cosine {
         let sin_d = sin_gain / (sin_u + sin0) * cos0 + cos_lost * sin0;
         let cos_d = cos_u * cos0 + sin_u * sin0;
         sin_d.atan2(cos_d) / FRAC_PI_2 * (1.0 + self.offset)
+    }
+
+    fn increment(&self, from: f64, to: f64) -> f64 {
+        if from > to {
+            return -self.increment(to, from);
+        }
+        if from < self.cap_time && to > self.cap_time {
+            return self.increment(from, self.cap_time) + self.cap_rate * (to - self.cap_time);
+        }
+        if from >= self.cap_time {
+            return self.cap_rate * (to - from);
+        }
+        // 1 - cos u' / cos u, by the product formula
+        let half = 0.5 * self.angle(to - from);
+        let lost = 2.0 * (self.start + self.angle(from) + half).sin() * half.sin() / self.cos_u(from);
+        if lost < 0.5 {
+            -2.0 * (-lost).ln_1p()
+        } else {
+            -2.0 * (self.cos_u(to) / self.cos_u(from)).ln()
+        }
     }
 }

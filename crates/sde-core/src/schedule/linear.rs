@@ -7,8 +7,8 @@ use crate::error::{not_negative, positive};
 /// `beta(t) = beta_min + t (beta_max - beta_min)` (Song et al. 2021, arXiv:2011.13456, equation 32), so that
 /// `B(t) = beta_min t + (beta_max - beta_min) t^2 / 2`.
 ///
-/// The inverse is taken in its rationalised form `t = 2 B / (beta_min + sqrt(beta_min^2 + 2 B (beta_max - beta_min)))`,
-/// which does not cancel at small `B`.
+/// The inverse is taken in its rationalised form `t = 2 B / (beta_min + sqrt(beta_min^2 + 2 B (beta_max -
+/// beta_min)))`, which does not cancel at small `B`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Linear {
     beta_min: f64,

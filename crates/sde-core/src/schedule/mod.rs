@@ -1,5 +1,5 @@
-//! Rates `r(t) >= 0` with their integrals `R(t)` and the inverse: the noise schedules `beta(t)`, `B(t)` of VP and
-//! subVP SDEs and the variance rates of additive ones.
+//! Rates `r(t) >= 0` with their integrals `R(t)` and the inverse: the noise schedules `beta(t)`, `B(t)` of VP
+//! and subVP SDEs and the variance rates of additive ones.
 
 use std::fmt::Debug;
 

@@ -7,10 +7,12 @@ use super::Schedule;
 use super::check::integrate;
 use crate::ConfigError;
 
-/// A schedule from a function for the rate: the integral by Gauss-Legendre quadrature between tabulated points, the
-/// inverse by bracketed Newton iteration on it, to about 1e-13 of the whole integral for smooth rates.
+/// A schedule from a function for the rate: the integral by Gauss-Legendre quadrature between tabulated
+/// points, the inverse by bracketed Newton iteration on it, to about 1e-13 of the whole integral for smooth
+/// rates.
 ///
-/// Beyond `t_end` the rate is taken as `rate(t_end)`. Each evaluation of the integral costs some ten to twenty of the rate.
+/// Beyond `t_end` the rate is taken as `rate(t_end)`. Each evaluation of the integral costs some ten to
+/// twenty of the rate.
 #[derive(Clone)]
 pub struct Numeric {
     rate: Arc<dyn Fn(f64) -> f64 + Send + Sync>,
@@ -113,7 +115,7 @@ impl Schedule for Numeric {
             } else {
                 0.5 * (low + high)
             };
-            if (next - t).abs() <= 1e-16 * self.t_end || next == t {
+            if (next - t).abs() <= 2.0 * f64::EPSILON * next {
                 return next;
             }
             t = next;

@@ -1,14 +1,18 @@
 //! A rate that is constant between knots.
 
+use std::fmt;
+
 use super::Schedule;
 use crate::ConfigError;
 use crate::error::{finite, not_negative};
 
-/// A piecewise-constant rate: `rates[k]` between `knots[k]` and `knots[k + 1]`, the last one kept beyond. The integral is
-/// piecewise linear, so a discrete ladder becomes continuous without approximation at its own times.
+/// A piecewise-constant rate: `rates[k]` between `knots[k]` and `knots[k + 1]`, the last one kept beyond. The
+/// integral is piecewise linear, so a discrete ladder becomes continuous without approximation at its own
+/// times.
 ///
-/// At a knot [`Schedule::rate`] is that of the interval that ends there, the one a backward step from the knot crosses.
-#[derive(Debug, Clone, PartialEq)]
+/// At a knot [`Schedule::rate`] is that of the interval that ends there, the one a backward step from the
+/// knot crosses.
+#[derive(Clone, PartialEq)]
 pub struct Steps {
     knots: Vec<f64>,
     rates: Vec<f64>,
@@ -83,6 +87,16 @@ pub(super) fn check_rates(rates: &[f64]) -> Result<(), ConfigError> {
     Ok(())
 }
 
+impl fmt::Debug for Steps {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (last, rate) = (self.knots[self.knots.len() - 1], self.rates[self.rates.len() - 1]);
+        f.debug_struct("Steps")
+            .field("knots", &self.knots.len())
+            .field("last", &(last, rate))
+            .finish()
+    }
+}
+
 impl Schedule for Steps {
     fn rate(&self, t: f64) -> f64 {
         self.rates[self.interval(&self.knots, t)]
@@ -101,5 +115,18 @@ impl Schedule for Steps {
         } else {
             self.knots[k] + excess / self.rates[k]
         }
+    }
+
+    fn increment(&self, from: f64, to: f64) -> f64 {
+        if from > to {
+            return -self.increment(to, from);
+        }
+        let (low, high) = (self.interval(&self.knots, from), self.interval(&self.knots, to));
+        if low == high {
+            return self.rates[low] * (to - from);
+        }
+        self.rates[low] * (self.knots[low + 1] - from)
+            + (self.integrals[high] - self.integrals[low + 1])
+            + self.rates[high] * (to - self.knots[high])
     }
 }

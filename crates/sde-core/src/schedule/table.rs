@@ -1,12 +1,14 @@
 //! A rate that is linear between knots.
 
+use std::fmt;
+
 use super::Schedule;
 use super::steps::{check_knots, check_rates};
 use crate::ConfigError;
 
-/// A piecewise-linear rate through `(knots[k], rates[k])`, the last rate kept beyond: the schedule for rates that are
-/// known as a table. Integral and inverse are closed forms.
-#[derive(Debug, Clone, PartialEq)]
+/// A piecewise-linear rate through `(knots[k], rates[k])`, the last rate kept beyond: the schedule for rates
+/// that are known as a table. Integral and inverse are closed forms.
+#[derive(Clone, PartialEq)]
 pub struct Table {
     knots: Vec<f64>,
     rates: Vec<f64>,
@@ -44,6 +46,16 @@ impl Table {
 
     fn slope(&self, k: usize) -> f64 {
         (self.rates[k + 1] - self.rates[k]) / (self.knots[k + 1] - self.knots[k])
+    }
+}
+
+impl fmt::Debug for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (last, rate) = (self.knots[self.knots.len() - 1], self.rates[self.rates.len() - 1]);
+        f.debug_struct("Table")
+            .field("knots", &self.knots.len())
+            .field("last", &(last, rate))
+            .finish()
     }
 }
 
@@ -86,5 +98,22 @@ impl Schedule for Table {
                 }
             }
         }
+    }
+
+    fn increment(&self, from: f64, to: f64) -> f64 {
+        if from > to {
+            return -self.increment(to, from);
+        }
+        let last = self.last();
+        let (low, high) = (Self::interval(&self.knots, from), Self::interval(&self.knots, to));
+        if low == high {
+            return 0.5 * (self.rate(from) + self.rate(to)) * (to - from);
+        }
+        // the two differ, so `from` lies before the last knot
+        let next = low.map_or(last, |k| k + 1);
+        let before = high.unwrap_or(last);
+        0.5 * (self.rate(from) + self.rates[next]) * (self.knots[next] - from)
+            + (self.integrals[before] - self.integrals[next])
+            + 0.5 * (self.rates[before] + self.rate(to)) * (to - self.knots[before])
     }
 }

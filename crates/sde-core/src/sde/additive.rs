@@ -7,9 +7,9 @@ use crate::ConfigError;
 use crate::error::not_negative;
 use crate::schedule::Schedule;
 
-/// `dx = sqrt(r(t)) dw`, so that `mean_coef = 1` and `std^2 = initial_var + R(t)`: the variance-exploding SDE for any
-/// `sigma(t)^2 = initial_var + R(t)`. `initial_var = 0` is the SDE's own kernel; a positive one counts the data as
-/// blurred already, as the `song` kernel does. The prior is `N(0, std(t_end)^2 I)`.
+/// `dx = sqrt(r(t)) dw`, so that `mean_coef = 1` and `std^2 = initial_var + R(t)`: the variance-exploding SDE
+/// for any `sigma(t)^2 = initial_var + R(t)`. `initial_var = 0` is the SDE's own kernel; a positive one
+/// counts the data as blurred already, as the `song` kernel does. The prior is `N(0, std(t_end)^2 I)`.
 #[derive(Debug, Clone)]
 pub struct Additive {
     schedule: Arc<dyn Schedule>,
@@ -18,11 +18,12 @@ pub struct Additive {
 }
 
 impl Additive {
-    /// Additive noise over any schedule of variance per unit of time. The schedule's laws are checked numerically first.
+    /// Additive noise over any schedule of variance per unit of time. The schedule's laws are checked
+    /// numerically first.
     ///
     /// # Errors
-    /// [`ConfigError`] where the schedule breaks a law ([`crate::schedule::check`]), the times are out of order or
-    /// `initial_var` is negative or not finite.
+    /// [`ConfigError`] where the schedule breaks a law ([`crate::schedule::check`]), the times are out of
+    /// order or `initial_var` is negative or not finite.
     pub fn new(
         schedule: Arc<dyn Schedule>,
         initial_var: f64,

@@ -4,11 +4,11 @@ use super::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain, check_dom
 use crate::ConfigError;
 use crate::error::positive;
 
-/// `dx = sqrt(2 t) dw`, so that `mean_coef = 1` and `std = t` (Karras et al. 2022, arXiv:2206.00364, table 1, last
-/// column: `sigma(t) = t`, `s(t) = 1`).
+/// `dx = sqrt(2 t) dw`, so that `mean_coef = 1` and `std = t` (Karras et al. 2022, arXiv:2206.00364, table 1,
+/// last column: `sigma(t) = t`, `s(t) = 1`).
 ///
-/// The prior at `t_end = sigma_max` is `N(0, sigma_max^2 I)`; all three lower ends are `sigma_min` unless given.
-/// `sigma_data` is the standard deviation of the data, which preconditioning reads.
+/// The prior at `t_end = sigma_max` is `N(0, sigma_max^2 I)`; all three lower ends are `sigma_min` unless
+/// given. `sigma_data` is the standard deviation of the data, which preconditioning reads.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Edm {
     sigma_data: f64,

@@ -19,8 +19,8 @@ pub use vp::Vp;
 
 /// The perturbation kernel `p(x_t | x_0) = N(mean_coef x_0, std^2 I)` at one time.
 ///
-/// `mean_coef` is what Song et al. write `exp(-B/2)` and the diffusion literature `alpha_t` or `sqrt(alpha_bar_t)`;
-/// `std` is `sigma_t`.
+/// `mean_coef` is what Song et al. write `exp(-B/2)` and the diffusion literature `alpha_t` or
+/// `sqrt(alpha_bar_t)`; `std` is `sigma_t`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Marginal {
     /// Factor of the clean data, dimensionless.
@@ -136,11 +136,11 @@ pub trait Sde: Send + Sync + Debug {
         }
     }
 
-    /// The kernel of `x_from` given `x_to`, `to < from`: `N(mean_coef x_to, std^2 I)` with
-    /// `mean_coef = mean_coef(from) / mean_coef(to)`, `std^2 = std(from)^2 - mean_coef^2 std(to)^2`.
+    /// The kernel of `x_from` given `x_to`, `to < from`: `N(mean_coef x_to, std^2 I)` with `mean_coef =
+    /// mean_coef(from) / mean_coef(to)`, `std^2 = std(from)^2 - mean_coef^2 std(to)^2`.
     ///
-    /// By default the variance is `std(from)^2 (1 - e^{2 (lambda(from) - lambda(to))})`; the SDEs of this crate have
-    /// forms that keep full precision over short spans.
+    /// By default the variance is `std(from)^2 (1 - e^{2 (lambda(from) - lambda(to))})`; the SDEs of this
+    /// crate have forms that keep full precision over short spans.
     fn transition(&self, from: f64, to: f64) -> Marginal {
         let (now, next) = (self.marginal(from), self.marginal(to));
         let kept = 2.0 * (self.lambda(from) - self.lambda(to));
@@ -150,8 +150,8 @@ pub trait Sde: Send + Sync + Debug {
         }
     }
 
-    /// The ancestral step over one span; by default the mean of the exact posterior with the score in place of
-    /// the unknown data, and the posterior's variance.
+    /// The ancestral step over one span; by default the mean of the exact posterior with the score in place
+    /// of the unknown data, and the posterior's variance.
     fn ancestral(&self, span: Span) -> AncestralStep {
         let (now, next) = (self.marginal(span.from).std, self.marginal(span.to).std);
         let step = self.transition(span.from, span.to);
@@ -162,8 +162,8 @@ pub trait Sde: Send + Sync + Debug {
         }
     }
 
-    /// Whether [`Sde::discretize`] and [`Sde::ancestral`] make sense over this span. A solver that uses them asks
-    /// once for each span of its grid, see [`crate::Grid::check_spans`].
+    /// Whether [`Sde::discretize`] and [`Sde::ancestral`] make sense over this span. A solver that uses them
+    /// asks once for each span of its grid, see [`crate::Grid::check_spans`].
     ///
     /// # Errors
     /// [`ConfigError`] at `sampler.steps` where the step is too long: `beta(t) dt >= 1` for VP.
@@ -213,7 +213,8 @@ fn check_terminal(sde: &dyn Sde) -> Result<(), ConfigError> {
     ))
 }
 
-/// The ancestral step where the mean coefficient is 1 (Song et al. 2021, appendix F; eta = 1 in Karras et al. 2022).
+/// The ancestral step where the mean coefficient is 1 (Song et al. 2021, appendix F; eta = 1 in Karras et al.
+/// 2022).
 fn additive_ancestral(now: f64, next: f64, added_var: f64) -> AncestralStep {
     AncestralStep {
         state_coef: 1.0,

@@ -19,12 +19,13 @@ pub enum VeKernel {
     Exact,
 }
 
-/// The variance-exploding SDE `dx = sigma(t) sqrt(2 ln(sigma_max / sigma_min)) dw`,
-/// `sigma(t) = sigma_min (sigma_max / sigma_min)^t` (Song et al. 2021, arXiv:2011.13456, equation 9 and appendix C).
+/// The variance-exploding SDE `dx = sigma(t) sqrt(2 ln(sigma_max / sigma_min)) dw`, `sigma(t) = sigma_min
+/// (sigma_max / sigma_min)^t` (Song et al. 2021, arXiv:2011.13456, equation 9 and appendix C).
 ///
-/// The two kernels ([`VeKernel`]) differ by a factor of 77 at `t = 1e-5` and of 1.0001 at `t = 0.5`; losses, samplers
-/// and likelihoods all take the one of this object. The prior is `N(0, sigma_max^2 I)`. The discretisations are those
-/// of SMLD: the variance of a step is `sigma(from)^2 - sigma(to)^2`, with no noise left at `to <= 0`.
+/// The two kernels ([`VeKernel`]) differ by a factor of 77 at `t = 1e-5` and of 1.0001 at `t = 0.5`; losses,
+/// samplers and likelihoods all take the one of this object. The prior is `N(0, sigma_max^2 I)`. The
+/// discretisations are those of SMLD: the variance of a step is `sigma(from)^2 - sigma(to)^2`, with no noise
+/// left at `to <= 0`.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Ve {
     sigma_min: f64,
@@ -43,8 +44,8 @@ impl Ve {
         likelihood_eps: 1e-5,
     };
 
-    /// Noise levels at `t = 0` and `t = 1` in data units, `0 < sigma_min < sigma_max`; Song et al. take 0.01 and, for
-    /// CIFAR-10 in `[0, 1]`, 50: about the largest distance between two data points.
+    /// Noise levels at `t = 0` and `t = 1` in data units, `0 < sigma_min < sigma_max`; Song et al. take 0.01
+    /// and, for CIFAR-10 in `[0, 1]`, 50: about the largest distance between two data points.
     ///
     /// # Errors
     /// [`ConfigError`] at `sde.sigma_min`, `sde.sigma_max` or one of the times.

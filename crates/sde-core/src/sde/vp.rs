@@ -10,8 +10,9 @@ use crate::schedule::{Cosine, Linear, Schedule};
 /// The variance-preserving SDE `dx = -beta(t)/2 x dt + sqrt(beta(t)) dw` (Song et al. 2021, arXiv:2011.13456,
 /// equation 11): `mean_coef = exp(-B/2)`, `std^2 = 1 - exp(-B)`, `B` the integral of `beta`.
 ///
-/// `sigma^2 = e^B - 1`, so `lambda = -ln(e^B - 1)/2` with the inverse `B = ln(1 + e^{-2 lambda})`. The prior is
-/// `N(0, I)`. Its [`Sde::discretize`] and [`Sde::ancestral`] are those of DDPM with `beta_i = beta(from) gap`.
+/// `sigma^2 = e^B - 1`, so `lambda = -ln(e^B - 1)/2` with the inverse `B = ln(1 + e^{-2 lambda})`. The prior
+/// is `N(0, I)`. Its [`Sde::discretize`] and [`Sde::ancestral`] are those of DDPM with `beta_i = beta(from)
+/// gap`.
 #[derive(Debug, Clone)]
 pub struct Vp {
     schedule: Arc<dyn Schedule>,
@@ -19,7 +20,8 @@ pub struct Vp {
 }
 
 impl Vp {
-    /// Times used when nothing else is said: prior at 1, sampling stops at 1e-3, training and likelihood at 1e-5.
+    /// Times used when nothing else is said: prior at 1, sampling stops at 1e-3, training and likelihood at
+    /// 1e-5.
     pub const DOMAIN: TimeDomain = TimeDomain {
         t_end: 1.0,
         train_eps: 1e-5,
@@ -30,11 +32,17 @@ impl Vp {
     /// A VP SDE over any schedule. The schedule's laws are checked numerically first.
     ///
     /// # Errors
-    /// [`ConfigError`] where the schedule breaks a law ([`crate::schedule::check`]), the times are out of order,
-    /// or more signal than `lambda(t_end) = -3` is left at the end.
+    /// [`ConfigError`] where the schedule breaks a law ([`crate::schedule::check`]), the times are out of
+    /// order, or more signal than `lambda(t_end) = -3` is left at the end.
     pub fn new(schedule: Arc<dyn Schedule>, domain: TimeDomain) -> Result<Self, ConfigError> {
         check_domain(&domain)?;
         crate::schedule::check(&*schedule, domain.t_end)?;
+        Self::trusted(schedule, domain)
+    }
+
+    /// As `new`, over a schedule of this crate, whose laws are tested.
+    pub(crate) fn trusted(schedule: Arc<dyn Schedule>, domain: TimeDomain) -> Result<Self, ConfigError> {
+        check_domain(&domain)?;
         let sde = Self { schedule, domain };
         check_terminal(&sde)?;
         Ok(sde)
@@ -45,7 +53,7 @@ impl Vp {
     /// # Errors
     /// As [`Linear::new`] and [`Vp::new`].
     pub fn linear(beta_min: f64, beta_max: f64) -> Result<Self, ConfigError> {
-        Self::new(Arc::new(Linear::new(beta_min, beta_max)?), Self::DOMAIN)
+        Self::trusted(Arc::new(Linear::new(beta_min, beta_max)?), Self::DOMAIN)
     }
 
     /// The cosine schedule with the usual offset and cap on the usual times.
