@@ -4,6 +4,7 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod files;
+mod sample;
 mod schedule;
 mod score;
 
@@ -19,12 +20,15 @@ enum Command {
     Schedule(schedule::Args),
     /// The exact score of the noised mixture at given points.
     Score(score::Args),
+    /// Samples of the mixture by a sampler; the last line is JSON.
+    Sample(sample::Args),
 }
 
 fn main() -> ExitCode {
     let done = match Command::parse() {
         Command::Schedule(args) => schedule::run(&args),
         Command::Score(args) => score::run(&args),
+        Command::Sample(args) => sample::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

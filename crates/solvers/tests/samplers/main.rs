@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout)]
 
 mod common;
+mod determinism;
 mod distribution;
 mod exact_moments;
 mod orders;
