@@ -34,10 +34,11 @@ pub enum ScheduleKind {
 pub struct VpConfig {
     /// The noise schedule.
     pub schedule: ScheduleKind,
-    /// Rate at `t = 0` per unit of time; 0.1. Not for the cosine schedule.
+    /// Rate at `t = 0` per unit of time; 0.1. The cosine schedule does not read the rates, so that it can be
+    /// chosen by one key over a table that states them; a resolved table drops them.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub beta_min: Option<f64>,
-    /// Rate at `t = 1` per unit of time; 20. Not for the cosine schedule.
+    /// Rate at `t = 1` per unit of time; 20. Not read by the cosine schedule.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub beta_max: Option<f64>,
     /// Offset `s` of the cosine schedule; 0.008.
@@ -222,6 +223,7 @@ impl VpConfig {
                 fill(&mut self.beta_max, 20.0);
             }
             ScheduleKind::Cosine => {
+                (self.beta_min, self.beta_max) = (None, None);
                 fill(&mut self.cosine_offset, Cosine::OFFSET);
                 fill(&mut self.lambda_min, Cosine::LAMBDA_MIN);
             }
@@ -234,35 +236,20 @@ impl VpConfig {
         self
     }
 
-    /// The schedule of a resolved table; keys of other schedules are refused.
+    /// The schedule of a resolved table; the cosine's keys are refused on the others.
     fn schedule(&self) -> Result<Arc<dyn Schedule>, ConfigError> {
-        let (name, foreign) = match self.schedule {
-            ScheduleKind::Linear => (
-                "linear",
-                [
-                    ("sde.cosine_offset", self.cosine_offset),
-                    ("sde.lambda_min", self.lambda_min),
-                ],
-            ),
-            ScheduleKind::Exponential => (
-                "exponential",
-                [
-                    ("sde.cosine_offset", self.cosine_offset),
-                    ("sde.lambda_min", self.lambda_min),
-                ],
-            ),
-            ScheduleKind::Cosine => (
-                "cosine",
-                [("sde.beta_min", self.beta_min), ("sde.beta_max", self.beta_max)],
-            ),
-        };
-        for (key, value) in foreign {
-            if let Some(value) = value {
-                return Err(ConfigError::new(
-                    key,
-                    value,
-                    format!("the {name} schedule has no such key; remove it"),
-                ));
+        if self.schedule != ScheduleKind::Cosine {
+            for (key, value) in [
+                ("sde.cosine_offset", self.cosine_offset),
+                ("sde.lambda_min", self.lambda_min),
+            ] {
+                if let Some(value) = value {
+                    return Err(ConfigError::new(
+                        key,
+                        value,
+                        "only the cosine schedule has this key; remove it",
+                    ));
+                }
             }
         }
         Ok(match self.schedule {

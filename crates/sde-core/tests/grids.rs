@@ -144,7 +144,11 @@ fn refusals_name_the_key() {
     let cases = [
         (
             refused(uniform(), 0, 1.0, 1e-3),
-            "sampler.steps = 0: must be at least 1",
+            "sampler.steps = 0: must lie between 1 and",
+        ),
+        (
+            refused(uniform(), usize::MAX, 1.0, 1e-3),
+            "sampler.steps = 18446744073709551615:",
         ),
         (refused(uniform(), 5, 1.5, 1e-3), "sampler.t_start = 1.5:"),
         (refused(uniform(), 5, f64::NAN, 1e-3), "sampler.t_start = NaN:"),

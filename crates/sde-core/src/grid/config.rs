@@ -62,6 +62,9 @@ fn one() -> f64 {
 
 const KEY: &str = "sampler.grid";
 
+/// More steps than any sampler needs, and few enough to hold.
+const MOST_STEPS: usize = 10_000_000;
+
 impl GridConfig {
     /// The number of steps that a custom list implies; the other kinds take any.
     pub fn own_steps(&self) -> Option<usize> {
@@ -89,8 +92,12 @@ impl GridConfig {
         if let Self::Custom { times, sigmas } = self {
             return custom(sde, steps, times.as_deref(), sigmas.as_deref());
         }
-        if steps == 0 {
-            return Err(ConfigError::new("sampler.steps", steps, "must be at least 1"));
+        if steps == 0 || steps > MOST_STEPS {
+            return Err(ConfigError::new(
+                "sampler.steps",
+                steps,
+                format!("must lie between 1 and {MOST_STEPS}"),
+            ));
         }
         check_ends(sde, t_start, t_end)?;
         let spaced = |f: &dyn Fn(usize) -> f64| {

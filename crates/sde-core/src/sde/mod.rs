@@ -197,20 +197,21 @@ pub(crate) fn check_domain(domain: &TimeDomain) -> Result<(), ConfigError> {
     Ok(())
 }
 
-/// Refuses a VP-type SDE that leaves signal in its prior.
+/// Refuses a VP-type SDE that leaves signal in its prior, or so little that `mean_coef` underflows.
 fn check_terminal(sde: &dyn Sde) -> Result<(), ConfigError> {
     let t_end = sde.domain().t_end;
     let lambda = sde.lambda(t_end);
-    if lambda <= -3.0 {
+    if (-100.0..=-3.0).contains(&lambda) {
         return Ok(());
     }
-    Err(ConfigError::new(
-        "sde.t_end",
-        t_end,
+    let reason = if lambda < -100.0 {
+        format!("lambda = {lambda:.1} there is below -100: lower sde.beta_max or sde.t_end")
+    } else {
         format!(
             "lambda = {lambda:.4} there leaves signal in the prior N(0, I); it must be at most -3: raise sde.beta_max or sde.t_end"
-        ),
-    ))
+        )
+    };
+    Err(ConfigError::new("sde.t_end", t_end, reason))
 }
 
 /// The ancestral step where the mean coefficient is 1 (Song et al. 2021, appendix F; eta = 1 in Karras et al.

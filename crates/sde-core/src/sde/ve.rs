@@ -97,10 +97,18 @@ impl Ve {
     }
 }
 
-/// `0 < sigma_min < sigma_max`, both finite.
+/// `0 < sigma_min < sigma_max`, both with squares in range.
 pub(super) fn check_sigmas(sigma_min: f64, sigma_max: f64) -> Result<(), ConfigError> {
-    positive("sde.sigma_min", sigma_min)?;
-    positive("sde.sigma_max", sigma_max)?;
+    for (key, sigma) in [("sde.sigma_min", sigma_min), ("sde.sigma_max", sigma_max)] {
+        positive(key, sigma)?;
+        if !(1e-100..=1e100).contains(&sigma) {
+            return Err(ConfigError::new(
+                key,
+                sigma,
+                "must lie between 1e-100 and 1e100, so that its square does not overflow",
+            ));
+        }
+    }
     if sigma_min >= sigma_max {
         return Err(ConfigError::new(
             "sde.sigma_min",
