@@ -5,8 +5,8 @@ use tch::{TchError, Tensor};
 
 use super::{Conv, GroupNorm, Space};
 
-/// `x + proj(softmax(q^T k / sqrt(d)) v)` with `q, k, v` from a 1x1 convolution of the normalised map, over all
-/// positions of a row (Vaswani et al. 2017, arXiv:1706.03762; in U-Nets Ho et al. 2020, arXiv:2006.11239). The
+/// `x + proj(softmax(q^T k / sqrt(d)) v)` with `q, k, v` from a 1x1 convolution of the normalised map (without
+/// bias: that of `k` would change nothing), over all positions of a row (Vaswani et al. 2017, arXiv:1706.03762; in U-Nets Ho et al. 2020, arXiv:2006.11239). The
 /// projection starts near zero. Cost: the square of the number of positions.
 #[derive(Debug)]
 pub struct Attention {
@@ -25,7 +25,7 @@ impl Attention {
     pub fn new(vs: &Path, channels: i64, head: i64, groups: i64) -> Result<Self, TchError> {
         Ok(Attention {
             norm: GroupNorm::new(&(vs / "norm"), channels, groups)?,
-            qkv: Conv::new(&(vs / "qkv"), Space::Line, channels, 3 * channels, 1, 1, 1.0)?,
+            qkv: Conv::pointwise(&(vs / "qkv"), Space::Line, channels, 3 * channels)?,
             proj: Conv::new(&(vs / "proj"), Space::Line, channels, channels, 1, 1, 0.0)?,
             channels,
             head,
@@ -35,7 +35,7 @@ impl Attention {
     /// Number of parameters of such a layer.
     pub fn param_count(channels: i64) -> u64 {
         GroupNorm::param_count(channels)
-            + Conv::param_count(Space::Line, channels, 3 * channels, 1)
+            + 3 * (channels * channels) as u64
             + Conv::param_count(Space::Line, channels, channels, 1)
     }
 

@@ -72,7 +72,7 @@ impl Space {
 #[derive(Debug)]
 pub struct Conv {
     weight: Tensor,
-    bias: Tensor,
+    bias: Option<Tensor>,
     space: Space,
     stride: i64,
     padding: i64,
@@ -96,10 +96,27 @@ impl Conv {
         dims.resize(2 + space.axes(), kernel);
         Ok(Conv {
             weight: vs.f_var("weight", &dims, fan_average(&dims, scale))?,
-            bias: vs.f_zeros("bias", &[output])?,
+            bias: Some(vs.f_zeros("bias", &[output])?),
             space,
             stride,
             padding: kernel / 2,
+        })
+    }
+
+    /// A 1x1 convolution without bias.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn pointwise(vs: &Path, space: Space, input: i64, output: i64) -> Result<Self, TchError> {
+        let mut dims = vec![output, input];
+        dims.resize(2 + space.axes(), 1);
+        let weight = vs.f_var("weight", &dims, fan_average(&dims, 1.0))?;
+        Ok(Conv {
+            weight,
+            bias: None,
+            space,
+            stride: 1,
+            padding: 0,
         })
     }
 
@@ -115,10 +132,10 @@ impl Conv {
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         let (stride, padding) = (self.stride, self.padding);
         match self.space {
-            Space::Line => x.f_conv1d(&self.weight, Some(&self.bias), stride, padding, 1, 1),
+            Space::Line => x.f_conv1d(&self.weight, self.bias.as_ref(), stride, padding, 1, 1),
             Space::Plane => x.f_conv2d(
                 &self.weight,
-                Some(&self.bias),
+                self.bias.as_ref(),
                 [stride, stride],
                 [padding, padding],
                 [1, 1],
