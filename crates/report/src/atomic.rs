@@ -35,10 +35,10 @@ where
     outcome.map_err(io_error)
 }
 
-/// [`write`] with the content at hand.
+/// [`write()`] with the content at hand.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_bytes(path: &Path, content: &[u8]) -> Result<(), ReportError> {
     write(path, |file| file.write_all(content))
 }

@@ -1,0 +1,354 @@
+//! Every command of README.md names something that exists.
+//!
+//! Each line of a fenced `sh` block is looked at. The check is cheap: commands, flags, packages, examples and
+//! files are compared with what the workspace has; nothing is run. A block that is not to be checked (a
+//! session's output, another project's commands) is fenced as `text` or `console`.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use crate::failure::{Failure, Outcome};
+use crate::{OWN_COMMANDS, SDE_COMMANDS};
+
+/// Programs of others, whose arguments are theirs.
+const FOREIGN: [&str; 14] = [
+    "apt-get",
+    "bash",
+    "cat",
+    "cd",
+    "curl",
+    "dnf",
+    "export",
+    "git",
+    "ls",
+    "python3",
+    "rsvg-convert",
+    "rustup",
+    "sudo",
+    "xdg-open",
+];
+/// The flags that `sde` documents. Dotted overrides are checked by their table.
+const FLAGS: [&str; 30] = [
+    "--config",
+    "--resume",
+    "--out",
+    "--dry-run",
+    "--json",
+    "--device",
+    "--threads",
+    "--run",
+    "--model",
+    "--n",
+    "--seed",
+    "--batch",
+    "--png",
+    "--data",
+    "--probes",
+    "--exact",
+    "--samples",
+    "--from",
+    "--model-config",
+    "--raw",
+    "--to",
+    "--input",
+    "--output",
+    "--help",
+    "--version",
+    "--name",
+    "--overwrite",
+    "--quiet",
+    "--step",
+    "--checkpoint",
+];
+/// The tables of a configuration.
+const TABLES: [&str; 13] = [
+    "data", "sde", "net", "precond", "loss", "optim", "ema", "train", "sampler", "eval", "log", "dist",
+    "seed",
+];
+
+/// Checks the README of the workspace.
+///
+/// # Errors
+/// Every line that is not true, with its number.
+pub fn run(root: &Path) -> Outcome<()> {
+    let path = root.join("README.md");
+    let text = std::fs::read_to_string(&path).map_err(|error| Failure::io("read", &path, &error))?;
+    let faults = check(root, &text);
+    if faults.is_empty() {
+        return Ok(());
+    }
+    Err(
+        Failure::new(format!("README.md is not true:\n{}", faults.join("\n")))
+            .remedy("correct the line, or make it true"),
+    )
+}
+
+/// The faults, one line each.
+fn check(root: &Path, text: &str) -> Vec<String> {
+    let mut faults = Vec::new();
+    let commands = commands(text);
+    if commands.is_empty() {
+        faults.push("README.md:1: no command in a fenced sh block".to_owned());
+    }
+    for (line, command) in commands {
+        if let Err(reason) = check_command(root, &command) {
+            faults.push(format!("README.md:{line}: `{command}`: {reason}"));
+        }
+    }
+    faults
+}
+
+/// The commands of fenced `sh` blocks with their line numbers. A backslash at the end joins lines; comments
+/// and prompts are left out.
+fn commands(text: &str) -> Vec<(usize, String)> {
+    let mut commands = Vec::new();
+    let mut inside = false;
+    let mut joined: Option<(usize, String)> = None;
+    for (index, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with("```") {
+            inside = !inside && matches!(line, "```sh" | "```shell");
+            continue;
+        }
+        if !inside {
+            continue;
+        }
+        let content = line.strip_prefix("$ ").unwrap_or(line);
+        let content = content.split(" #").next().unwrap_or_default().trim();
+        if content.is_empty() || content.starts_with('#') {
+            continue;
+        }
+        let (start, mut command) = joined.take().unwrap_or((index + 1, String::new()));
+        match content.strip_suffix('\\') {
+            Some(part) => {
+                command.push_str(part);
+                joined = Some((start, command));
+            }
+            None => {
+                command.push_str(content);
+                commands.extend(command.split(" && ").map(|part| (start, part.trim().to_owned())));
+            }
+        }
+    }
+    commands.extend(joined);
+    commands
+}
+
+fn check_command(root: &Path, command: &str) -> Result<(), String> {
+    let words: Vec<&str> = command
+        .split_whitespace()
+        .skip_while(|word| is_assignment(word))
+        .collect();
+    let Some((&program, rest)) = words.split_first() else {
+        return Ok(());
+    };
+    match program {
+        "cargo" => check_cargo(root, rest),
+        "bash" => rest.first().map_or(Ok(()), |script| exists(root, script)),
+        name if FOREIGN.contains(&name) => Ok(()),
+        name if Path::new(name).file_name().is_some_and(|file| file == "sde") => check_sde(root, rest),
+        name => Err(format!(
+            "{name} is not a program that the README may name (see xtask/src/readme.rs)"
+        )),
+    }
+}
+
+fn is_assignment(word: &str) -> bool {
+    word.split_once('=')
+        .is_some_and(|(name, _)| name.bytes().all(|b| b.is_ascii_uppercase() || b == b'_'))
+}
+
+fn check_cargo(root: &Path, words: &[&str]) -> Result<(), String> {
+    match words.first() {
+        Some(&"xtask") => check_xtask(root, &words[1..]),
+        Some(
+            &("build" | "test" | "bench" | "run" | "doc" | "clippy" | "fmt" | "check" | "add" | "install"),
+        ) => check_packages(root, words),
+        other => Err(format!("cargo has no command {}", other.unwrap_or(&""))),
+    }
+}
+
+fn check_xtask(root: &Path, words: &[&str]) -> Result<(), String> {
+    match words.first() {
+        Some(command) if SDE_COMMANDS.contains(command) => check_sde(root, words),
+        Some(&"bench" | &"help") => Ok(()),
+        Some(command) if OWN_COMMANDS.contains(command) => match words.get(1) {
+            None => Ok(()),
+            Some(extra) => Err(format!("{command} takes no argument {extra}")),
+        },
+        other => Err(format!("xtask has no command {}", other.unwrap_or(&""))),
+    }
+}
+
+/// `-p`, `--package` and `--example` name what there is.
+fn check_packages(root: &Path, words: &[&str]) -> Result<(), String> {
+    let ours = words.iter().take_while(|word| **word != "--");
+    let mut package = None;
+    let ours: Vec<&str> = ours.copied().collect();
+    for pair in ours.windows(2) {
+        match pair {
+            ["-p" | "--package", name] => {
+                package = Some(*name);
+                if !root.join("crates").join(name).is_dir() && *name != "xtask" {
+                    return Err(format!("there is no package {name}"));
+                }
+            }
+            ["--example", name] => {
+                let folder = root
+                    .join("crates")
+                    .join(package.unwrap_or_default())
+                    .join("examples");
+                if !folder.join(format!("{name}.rs")).is_file()
+                    && !folder.join(name).join("main.rs").is_file()
+                {
+                    return Err(format!("there is no example {name}"));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn check_sde(root: &Path, words: &[&str]) -> Result<(), String> {
+    match words.first() {
+        Some(command) if SDE_COMMANDS.contains(command) || command.starts_with("--") => {}
+        other => return Err(format!("sde has no command {}", other.unwrap_or(&""))),
+    }
+    let mut rest = words.iter().skip(1);
+    while let Some(word) = rest.next() {
+        let Some(flag) = word
+            .starts_with("--")
+            .then(|| word.split('=').next().unwrap_or(word))
+        else {
+            continue;
+        };
+        if let Some((table, _)) = flag[2..].split_once('.') {
+            if !TABLES.contains(&table) {
+                return Err(format!("there is no configuration table {table}"));
+            }
+            let known = known_keys(root);
+            let key = flag.rsplit('.').next().unwrap_or_default();
+            if !known.is_empty() && !known.contains(key) {
+                return Err(format!(
+                    "no file in configs/ has a key {key}, and {flag} may be misspelt"
+                ));
+            }
+        } else if !FLAGS.contains(&flag) {
+            return Err(format!("sde documents no flag {flag}"));
+        }
+        if flag == "--config" {
+            let file = word
+                .split_once('=')
+                .map(|pair| pair.1)
+                .or_else(|| rest.next().copied());
+            exists(root, file.ok_or("--config names no file")?)?;
+        }
+    }
+    Ok(())
+}
+
+fn exists(root: &Path, file: &str) -> Result<(), String> {
+    if root.join(file).is_file() {
+        Ok(())
+    } else {
+        Err(format!("there is no file {file}"))
+    }
+}
+
+/// Every key of every file in configs/, commented ones included (a default that is shown, not set), and the
+/// keys that a user may set though no file does.
+fn known_keys(root: &Path) -> BTreeSet<String> {
+    let Ok(entries) = std::fs::read_dir(root.join("configs")) else {
+        return BTreeSet::new();
+    };
+    let files = entries
+        .flatten()
+        .filter_map(|entry| std::fs::read_to_string(entry.path()).ok());
+    let mut keys: BTreeSet<String> = ["images", "seconds", "steps"].map(str::to_owned).into();
+    for text in files {
+        for line in text.lines() {
+            let line = line.trim_start_matches(['#', ' ']);
+            if let Some((key, _)) = line.split_once('=') {
+                keys.insert(key.trim().to_owned());
+            }
+        }
+    }
+    keys
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::fs;
+
+    fn workspace() -> tempfile::TempDir {
+        let root = tempfile::tempdir().expect("a temporary folder");
+        fs::create_dir_all(root.path().join("crates/solvers/examples")).expect("a folder");
+        fs::create_dir_all(root.path().join("configs")).expect("a folder");
+        fs::write(root.path().join("crates/solvers/examples/lab.rs"), "").expect("a file");
+        fs::write(
+            root.path().join("configs/a.toml"),
+            "[optim]\nlr = 1e-3\n# clip = 1.0\n",
+        )
+        .expect("a file");
+        root
+    }
+
+    fn faults(lines: &str) -> Vec<String> {
+        check(workspace().path(), &format!("# Title\n\n```sh\n{lines}\n```\n"))
+    }
+
+    #[test]
+    fn true_lines_pass() {
+        let lines = "\
+git clone URL && cd sde
+cargo xtask train   # a few minutes
+$ cargo xtask train --config configs/a.toml --optim.lr 1e-4 \\
+    --optim.clip=2 --json
+SDE_CACHE=/tmp/c cargo xtask setup
+target/release/sde sample --run runs/x --n 64
+cargo bench -p solvers
+cargo run --release -q -p solvers --example lab -- normals --count 5";
+        assert_eq!(faults(lines), Vec::<String>::new());
+    }
+
+    #[test]
+    fn untrue_lines_are_named() {
+        let cases = [
+            ("cargo xtask trian", "no command trian"),
+            ("cargo xtask setup --force", "no argument --force"),
+            (
+                "cargo xtask train --config configs/b.toml",
+                "no file configs/b.toml",
+            ),
+            ("cargo xtask train --config", "names no file"),
+            ("cargo xtask train --optm.lr 1", "no configuration table optm"),
+            (
+                "cargo xtask train --optim.learning_rate 1",
+                "has a key learning_rate",
+            ),
+            ("cargo xtask sample --rnu x", "no flag --rnu"),
+            ("sde smaple", "no command smaple"),
+            ("cargo bench -p solver", "no package solver"),
+            ("cargo run -p solvers --example lap", "no example lap"),
+            ("npm install", "npm is not a program"),
+            ("cargo xtask", "no command"),
+        ];
+        for (line, expected) in cases {
+            let found = faults(line);
+            assert!(
+                found.len() == 1 && found[0].contains(expected),
+                "{line}: {found:?}"
+            );
+            assert!(found[0].starts_with("README.md:4: "), "{found:?}");
+        }
+        assert!(faults("# nothing")[0].contains("no command"));
+    }
+
+    #[test]
+    fn other_blocks_are_left_alone() {
+        let text = "```text\nnpm install\n```\n\n```sh\ncargo xtask test\n```\nnpm\n```rust\nx\n```\n";
+        assert_eq!(check(workspace().path(), text), Vec::<String>::new());
+    }
+}
