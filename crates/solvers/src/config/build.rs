@@ -1,5 +1,9 @@
 //! From the table to the checked sampler.
 
+use super::check::{
+    SMALLEST_TOLERANCE, check_corrector_steps, check_discretization, check_end, check_snr, ending, refuse,
+    refuse_song_compat, usual_ode_grid, usual_sde_grid,
+};
 use super::*;
 
 impl From<ConfigError> for SolveError {
@@ -70,109 +74,6 @@ impl Common<'_> {
         }
         Ok(config.build(sde, steps, t_start, t_end)?)
     }
-}
-
-/// Equidistant times, where they resolve the noise: where half-way in time is not near either end in `lambda`. They
-/// do not for SDEs whose time is the noise level itself, which get the grid of Karras et al.
-fn usual_sde_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> GridConfig {
-    let (first, last) = (sde.lambda(t_start), sde.lambda(t_end));
-    let share = (sde.lambda(0.5 * (t_start + t_end)) - first) / (last - first);
-    if share < 0.15 {
-        GridConfig::Karras { rho: 7.0 }
-    } else {
-        GridConfig::Uniform {}
-    }
-}
-
-/// Equidistant times where the SDE has a drift that holds the scale of the state; otherwise the state's scale is the noise
-/// level's, for which Euler-like steps in `t` are too long at the end, and the grid is that of Karras et al.
-fn usual_ode_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> GridConfig {
-    if sde.drift_coef(0.5 * (t_start + t_end)) == 0.0 {
-        GridConfig::Karras { rho: 7.0 }
-    } else {
-        GridConfig::Uniform {}
-    }
-}
-
-fn refuse(key: &str, value: impl ToString, reason: impl Into<String>) -> SolveError {
-    SolveError::Config {
-        key: format!("sampler.{key}"),
-        value: value.to_string(),
-        reason: reason.into(),
-    }
-}
-
-fn check_snr(snr: f64) -> Result<(), SolveError> {
-    if snr > 0.0 && snr < 1.0 {
-        return Ok(());
-    }
-    Err(refuse(
-        "snr",
-        snr,
-        "must lie above 0 and below 1, where a Langevin step stops being stable",
-    ))
-}
-
-fn check_corrector_steps(count: u32, levels: usize) -> Result<(), SolveError> {
-    if count == 0 {
-        return Err(refuse("corrector_steps", count, "must be at least 1"));
-    }
-    if (levels as u64)
-        .checked_mul(u64::from(count))
-        .is_none_or(|draws| draws > u64::from(u32::MAX))
-    {
-        let reason = format!("times {levels} levels is more draws than can be addressed (4294967295)");
-        return Err(refuse("corrector_steps", count, reason));
-    }
-    Ok(())
-}
-
-/// The default ending: the reference code's grid comes with the reference code's ending.
-fn ending(given: Option<Final>, grid: Option<&GridConfig>) -> Final {
-    given.unwrap_or(match grid {
-        Some(GridConfig::SongCompat {}) => Final::Mean,
-        _ => Final::default(),
-    })
-}
-
-/// Refuses an end time at which the score is not defined, for methods that evaluate it there.
-fn check_end(sde: &dyn Sde, t_end: f64) -> Result<(), SolveError> {
-    if sde.marginal(t_end).std > 0.0 {
-        return Ok(());
-    }
-    let usual = sde.domain().sample_eps;
-    Err(refuse(
-        "t_end",
-        t_end,
-        format!("no noise is left there, so there is no score; take {usual}"),
-    ))
-}
-
-/// Refuses spans over which the SDE's own forward chain is not defined. A chain that keeps no signal at all in its first step (VP
-/// with `beta_i = 1`) can still be reversed here, though not by the ancestral step.
-fn check_discretization(sde: &dyn Sde, grid: &Grid) -> Result<(), SolveError> {
-    let defined = |span| {
-        let step = sde.discretize(span);
-        step.drift.is_finite() && step.noise_var.is_finite() && step.noise_var >= 0.0
-    };
-    match grid.spans().iter().find(|span| !defined(**span)) {
-        None => Ok(()),
-        Some(span) => {
-            let reason = format!(
-                "the forward chain has no step from t = {} to {}; take more steps or euler-maruyama",
-                span.to, span.from
-            );
-            Err(refuse("steps", grid.steps(), reason))
-        }
-    }
-}
-
-fn refuse_song_compat(kind: &str, grid: Option<&GridConfig>) -> Result<(), SolveError> {
-    if matches!(grid, Some(GridConfig::SongCompat {})) {
-        let reason = format!("is for kind = \"pc\" only, {kind} needs true gaps");
-        return Err(refuse("grid.kind", "song-compat", reason));
-    }
-    Ok(())
 }
 
 impl PcConfig {
@@ -399,6 +300,3 @@ impl OdeConfig {
         }))
     }
 }
-
-/// Below this, the error of a step in `f64` is rounding.
-const SMALLEST_TOLERANCE: f64 = 1e-14;

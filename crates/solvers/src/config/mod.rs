@@ -1,6 +1,7 @@
 //! The `[sampler]` table: unchecked values as they stand in a file, and `build` to the checked sampler.
 
 mod build;
+mod check;
 
 use sde_core::grid::{Grid, GridConfig};
 use sde_core::{ConfigError, Sde};

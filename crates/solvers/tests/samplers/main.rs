@@ -5,6 +5,8 @@ mod common;
 mod determinism;
 mod distribution;
 mod exact_moments;
+mod observers;
 mod orders;
+mod refusals;
 mod safety;
 mod stats;
