@@ -97,12 +97,72 @@ pub enum TrainError {
         /// What it said.
         source: tch::TchError,
     },
+    /// A table of the configuration is refused by what it builds.
+    #[error(transparent)]
+    Table(#[from] sde_core::ConfigError),
+    /// A network, its configuration or its weights are refused.
+    #[error(transparent)]
+    Net(#[from] score_nets::NetError),
+    /// A weights file is refused.
+    #[error(transparent)]
+    Weights(#[from] score_nets::weights::WeightsError),
+    /// A network cannot be trained as it is.
+    #[error("network: {0}")]
+    Network(String),
+    /// A file of results could not be written.
+    #[error(transparent)]
+    Report(#[from] report::ReportError),
+    /// A run folder cannot be used as asked.
+    #[error("{}: {reason}", .path.display())]
+    RunFolder {
+        /// The folder.
+        path: PathBuf,
+        /// Why, and what would do.
+        reason: String,
+    },
+    /// Loss or gradient stopped being finite.
+    #[error(
+        "step {step}: loss {loss} and gradient norm {grad_norm} after {streak} steps in a row that are not finite, at learning rate {lr:e}; {}; lower optim.lr",
+        last_good(*.saved)
+    )]
+    Diverged {
+        /// Step at which the run gave up.
+        step: u64,
+        /// Length of the streak.
+        streak: u64,
+        /// Last loss.
+        loss: f64,
+        /// Last gradient norm.
+        grad_norm: f64,
+        /// Learning rate.
+        lr: f64,
+        /// Step of the last good checkpoint, if there is one.
+        saved: Option<u64>,
+    },
+    /// The system refused a signal handler.
+    #[error("cannot listen to signals")]
+    Signal {
+        /// What it said.
+        source: std::io::Error,
+    },
     /// A solver failed.
     #[error(transparent)]
     Solve(#[from] solvers::SolveError),
 }
 
+fn last_good(saved: Option<u64>) -> String {
+    match saved {
+        Some(step) => format!("the checkpoint of step {step} is the last good one"),
+        None => "no checkpoint was written".to_string(),
+    }
+}
+
 impl TrainError {
+    /// A network that cannot be trained as it is.
+    pub fn network(reason: impl Into<String>) -> TrainError {
+        TrainError::Network(reason.into())
+    }
+
     /// Exit code of the `sde` program for this error: 2 for a command line that makes no sense, 1 otherwise.
     pub fn exit_code(&self) -> u8 {
         match self {

@@ -2,10 +2,18 @@
 //!
 //! This is the only crate of the workspace that reads the clock, the environment and the disk.
 
+pub mod checkpoint;
 pub mod cli;
+pub mod commands;
 pub mod config;
 pub mod data;
+pub mod ema;
 pub mod error;
+pub mod log;
+pub mod loss;
+pub mod optim;
+pub mod sample;
+pub mod trainer;
 
 pub use config::RunConfig;
 pub use data::{Dataset, Visit};

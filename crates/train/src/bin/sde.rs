@@ -1,3 +1,15 @@
 //! The `sde` program.
 
-fn main() {}
+use std::process::ExitCode;
+
+use train::cli::{Commands, run};
+use train::commands;
+
+fn main() -> ExitCode {
+    let commands = Commands {
+        train: commands::train,
+        sample: commands::sample,
+        checkpoint: commands::checkpoint,
+    };
+    run(std::env::args_os(), &commands)
+}

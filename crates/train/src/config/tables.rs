@@ -146,6 +146,8 @@ pub struct TrainConfig {
     pub keep: u64,
     /// Steps between sample grids; 0 draws none while training.
     pub sample_every: u64,
+    /// Samples drawn at the end of the run; 0 draws none.
+    pub samples: u64,
 }
 
 impl Default for TrainConfig {
@@ -158,6 +160,7 @@ impl Default for TrainConfig {
             checkpoint_every: 500,
             keep: 2,
             sample_every: 0,
+            samples: 1024,
         }
     }
 }

@@ -1,0 +1,143 @@
+//! `sde train`.
+
+use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
+
+use super::{print_json, set_threads};
+use crate::TrainError;
+use crate::cli::{DONE, INTERRUPTED, TrainArgs, print_line};
+use crate::config::Override;
+use crate::log::ProgressReport;
+use crate::trainer::{RunFolder, RunOptions, StopFlag, Trainer, run};
+
+/// What may be changed when a run goes on: how long, how often it saves, what it shows.
+const CHANGEABLE: [&str; 9] = [
+    "train.images",
+    "train.steps",
+    "train.seconds",
+    "train.checkpoint_every",
+    "train.keep",
+    "train.sample_every",
+    "train.samples",
+    "log.",
+    "sampler.",
+];
+
+/// Trains, or goes on with a run; the answer is the exit code.
+///
+/// # Errors
+/// See [`run`]; besides, the configuration, the device or the run folder is refused.
+pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
+    set_threads(args.threads);
+    let device = args.device.resolve()?;
+    if args.resume.is_some() {
+        refuse_changes(&args.overrides)?;
+    }
+    let loaded = args.load()?;
+    let config = &loaded.config;
+    let progress = ProgressReport::new("training");
+    for note in &loaded.notes {
+        progress.say(&format!("note: {note}"));
+    }
+    // Everything is built, so that everything is checked, before a folder is touched.
+    let mut trainer = Trainer::new(config, device)?;
+    trainer.sampler()?;
+    if args.dry_run {
+        progress.say(&format!("{} trainable values", trainer.parameter_count()));
+        print_line(config.to_toml()?.trim_end())?;
+        return Ok(DONE);
+    }
+    let stop = StopFlag::on_signals()?;
+    let folder = match &args.resume {
+        Some(run_dir) => RunFolder::resume(run_dir, config)?,
+        None => {
+            let out = args.out.clone().unwrap_or_else(|| default_folder(&config.name));
+            RunFolder::create(&out, config)?
+        }
+    };
+    progress.say(&format!("run folder {}", folder.path().display()));
+    let mut options = RunOptions { progress, stop };
+    let summary = run(&mut trainer, &folder, &mut options, &mut [])?;
+    if args.json {
+        print_json(&summary)?;
+    }
+    Ok(if summary.interrupted { INTERRUPTED } else { DONE })
+}
+
+/// What a run is made of stays as it is.
+fn refuse_changes(overrides: &[Override]) -> Result<(), TrainError> {
+    let changeable = |key: &str| {
+        CHANGEABLE
+            .iter()
+            .any(|&known| key == known || (known.ends_with('.') && key.starts_with(known)))
+    };
+    match overrides.iter().find(|given| !changeable(&given.key)) {
+        None => Ok(()),
+        Some(refused) => Err(TrainError::Usage(format!(
+            "{}: a run that goes on keeps this; to change are its budget, train.checkpoint_every, keep, sample_every, \
+             samples, and the tables log and sampler",
+            refused.argument
+        ))),
+    }
+}
+
+/// `runs/<YYYYMMDD-HHMMSS>_<name>`, in universal time.
+fn default_folder(name: &str) -> PathBuf {
+    let now = SystemTime::now()
+        .duration_since(UNIX_EPOCH)
+        .unwrap_or(Duration::ZERO)
+        .as_secs();
+    let name: String = name
+        .chars()
+        .map(|c| {
+            if c.is_alphanumeric() || "-_.".contains(c) {
+                c
+            } else {
+                '-'
+            }
+        })
+        .collect();
+    let base = format!("{}_{name}", timestamp(now));
+    let mut path = Path::new("runs").join(&base);
+    let mut number = 2;
+    while path.exists() {
+        path = Path::new("runs").join(format!("{base}-{number}"));
+        number += 1;
+    }
+    path
+}
+
+/// `YYYYMMDD-HHMMSS` of seconds since 1970 (days to civil date in 400-year cycles that start in March).
+fn timestamp(seconds: u64) -> String {
+    let (days, second) = (seconds / 86_400 + 719_468, seconds % 86_400);
+    let (era, day_of_era) = (days / 146_097, days % 146_097);
+    let year_of_era = (day_of_era - day_of_era / 1460 + day_of_era / 36_524 - day_of_era / 146_096) / 365;
+    let day_of_year = day_of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
+    let shifted_month = (5 * day_of_year + 2) / 153;
+    let day = day_of_year - (153 * shifted_month + 2) / 5 + 1;
+    let month = if shifted_month < 10 {
+        shifted_month + 3
+    } else {
+        shifted_month - 9
+    };
+    let year = era * 400 + year_of_era + u64::from(month <= 2);
+    let (hour, minute) = (second / 3600, second / 60 % 60);
+    format!(
+        "{year:04}{month:02}{day:02}-{hour:02}{minute:02}{:02}",
+        second % 60
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::timestamp;
+
+    #[test]
+    fn timestamps_are_civil_dates() {
+        assert_eq!(timestamp(0), "19700101-000000");
+        assert_eq!(timestamp(951_782_399), "20000228-235959");
+        assert_eq!(timestamp(951_782_400), "20000229-000000");
+        assert_eq!(timestamp(1_709_251_199), "20240229-235959");
+        assert_eq!(timestamp(4_102_444_799), "20991231-235959");
+    }
+}

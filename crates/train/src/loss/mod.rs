@@ -1,0 +1,24 @@
+//! Training objectives and the random numbers that they consume.
+
+pub mod draw;
+pub mod dsm;
+
+pub use draw::{DrawSource, TrainDraw};
+pub use dsm::Dsm;
+
+use std::fmt::Debug;
+
+use score_nets::ScoreNet;
+use tch::Tensor;
+
+use crate::TrainError;
+
+/// A training objective.
+pub trait Loss: Send + Debug {
+    /// The loss of every row, `[rows]`, differentiable with respect to the network's parameters. `x0` is clean
+    /// data, `[rows, ...]`; everything random comes in `draw`. Row `i` depends on row `i` of `x0` and `draw` only.
+    ///
+    /// # Errors
+    /// The network refuses its input, or libtorch fails.
+    fn per_row(&self, net: &dyn ScoreNet, x0: &Tensor, draw: &TrainDraw) -> Result<Tensor, TrainError>;
+}

@@ -1,0 +1,157 @@
+//! Drawing samples from a trained model, in batches of which the result does not depend.
+
+use std::ops::ControlFlow;
+
+use score_nets::{NetScore, ScoreNet, TensorNoise, TensorState};
+use sde_core::{Precond, Sde};
+use solvers::sampler::prior_std_at;
+use solvers::{Draw, Job, NoiseSource, Observer, Purpose, Sampler, SolveStats, State, StepInfo, StopReason};
+use tch::{Device, Kind};
+
+use crate::TrainError;
+use crate::trainer::StopFlag;
+
+/// How many samples, from which noise, how many at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct SampleOptions {
+    /// Number of samples.
+    pub count: u64,
+    /// Seed of the noise. Sample `i` of a seed is the same for every `count` and `batch`, up to rounding.
+    pub seed: u64,
+    /// Rows a network evaluation; 0 takes [`DEFAULT_BATCH`].
+    pub batch: u64,
+}
+
+/// Rows at a time where nothing else is asked for.
+pub const DEFAULT_BATCH: u64 = 256;
+
+/// Samples in the scale of the model, and what they cost.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Samples {
+    /// Values, row after row; shorter than asked for only if the draw was stopped.
+    pub values: Vec<f32>,
+    /// Shape of one row.
+    pub shape: Vec<i64>,
+    /// Network evaluations of a batch (the most of any batch).
+    pub nfe: u64,
+    /// Whether the stop flag ended the draw.
+    pub stopped: bool,
+}
+
+impl Samples {
+    /// Number of rows.
+    pub fn rows(&self) -> usize {
+        let row_len: i64 = self.shape.iter().product();
+        self.values
+            .len()
+            .checked_div(usize::try_from(row_len).unwrap_or(0))
+            .unwrap_or(0)
+    }
+}
+
+/// What samples are drawn from.
+#[derive(Debug, Clone, Copy)]
+pub struct Model<'a> {
+    /// The network.
+    pub net: &'a dyn ScoreNet,
+    /// How its output becomes a score.
+    pub precond: &'a Precond,
+    /// The forward process.
+    pub sde: &'a dyn Sde,
+    /// Shape of one row.
+    pub shape: &'a [i64],
+    /// Where the network's tensors lie.
+    pub device: Device,
+}
+
+impl Model<'_> {
+    /// Draws samples. `progress` gets the done fraction; a set `stop` flag ends the draw at the next step with the
+    /// batches that are finished.
+    ///
+    /// # Errors
+    /// The sampler or the network fails; the error names row, time and step.
+    pub fn sample(
+        &self,
+        sampler: &dyn Sampler<TensorState>,
+        options: SampleOptions,
+        stop: &StopFlag,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<Samples, TrainError> {
+        let _guard = tch::no_grad_guard();
+        let batch = if options.batch == 0 {
+            DEFAULT_BATCH
+        } else {
+            options.batch
+        };
+        let rows_at_once = usize::try_from(batch).unwrap_or(usize::MAX);
+        let score = NetScore::new(self.net, self.precond.clone()).with_max_rows(rows_at_once);
+        let mut out = Samples {
+            values: Vec::new(),
+            shape: self.shape.to_vec(),
+            nfe: 0,
+            stopped: false,
+        };
+        let mut first_row = 0;
+        while first_row < options.count {
+            let rows = batch.min(options.count - first_row);
+            let size = i64::try_from(rows).unwrap_or(i64::MAX);
+            let mut x = TensorState::zeros(size, self.shape, Kind::Float, self.device)?;
+            let noise = TensorNoise {
+                seed: options.seed,
+                first_row,
+            };
+            noise.normal(
+                Draw {
+                    step: 0,
+                    purpose: Purpose::Prior,
+                },
+                &mut x,
+            )?;
+            x.scale(solvers::Coef::All(prior_std_at(self.sde, sampler.t_start())));
+            let job = Job {
+                sde: self.sde,
+                score: &score,
+                noise: &noise,
+                first_row,
+            };
+            let done = first_row as f64 / options.count as f64;
+            let share = rows as f64 / options.count as f64;
+            let mut watch = Watch {
+                stop,
+                progress,
+                done,
+                share,
+            };
+            let stats: SolveStats = sampler.run(&job, &mut x, &mut watch)?;
+            out.nfe = out.nfe.max(stats.nfe);
+            if stats.stop == StopReason::Stopped {
+                out.stopped = true;
+                break;
+            }
+            x.read_rows(&mut |_, values| out.values.extend(values.iter().map(|&v| v as f32)));
+            first_row += rows;
+        }
+        Ok(out)
+    }
+}
+
+struct Watch<'a> {
+    stop: &'a StopFlag,
+    progress: &'a mut dyn FnMut(f64),
+    done: f64,
+    share: f64,
+}
+
+impl<S: State> Observer<S> for Watch<'_> {
+    fn step(&mut self, info: &StepInfo, _x: &S) -> ControlFlow<()> {
+        let inside = info
+            .steps
+            .map_or(0.0, |steps| (info.step + 1) as f64 / steps.max(1) as f64);
+        (self.progress)(self.done + self.share * inside);
+        if self.stop.is_set() {
+            ControlFlow::Break(())
+        } else {
+            ControlFlow::Continue(())
+        }
+    }
+}

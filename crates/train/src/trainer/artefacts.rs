@@ -1,0 +1,190 @@
+//! The files at the end of a run and the grids on the way: samples as arrays and as a picture, the loss curve.
+
+use std::fs;
+use std::path::Path;
+
+use ndarray::{Array4, ArrayD, IxDyn};
+use report::image::{GridOptions, grid_png};
+use report::plot::{LineChart, Series, line_svg};
+use score_nets::TensorState;
+use solvers::Sampler;
+
+use super::raster;
+use super::run::RunOptions;
+use super::signals::StopFlag;
+use super::step::Trainer;
+use crate::TrainError;
+use crate::data::Scaling;
+use crate::log::MetricsLog;
+use crate::sample::{SampleOptions, Samples};
+
+/// Cells in a picture of samples, at most.
+const CELLS: usize = 256;
+/// Cells of the grids drawn while training.
+const GRID: u64 = 64;
+
+/// Draws the samples of the end of a run and writes `samples.npz`, `samples.png` and `loss.svg`.
+///
+/// # Errors
+/// The sampler fails, or a file cannot be written.
+pub fn write_all(
+    trainer: &mut Trainer,
+    sampler: &dyn Sampler<TensorState>,
+    run_dir: &Path,
+    options: &mut RunOptions,
+) -> Result<Samples, TrainError> {
+    write_loss(run_dir)?;
+    let count = trainer.config().train.samples;
+    let seed = trainer.config().seed;
+    let progress = &mut options.progress;
+    let mut show = |done: f64| progress.update(done, || format!("drawing {count} samples"));
+    let what = SampleOptions {
+        count,
+        seed,
+        batch: 0,
+    };
+    let samples = trainer.sample_with(sampler, what, &options.stop, &mut show)?;
+    if !samples.stopped && samples.rows() > 0 {
+        write_array(&samples, trainer.data().scaling(), &run_dir.join("samples.npz"))?;
+        write_picture(
+            &samples,
+            trainer.data().scaling(),
+            CELLS,
+            &run_dir.join("samples.png"),
+        )?;
+    }
+    Ok(samples)
+}
+
+/// Draws `samples/step_*.png` with the averaged weights: the same noise each time, so that cells can be followed.
+///
+/// # Errors
+/// The sampler fails, or the file cannot be written.
+pub fn write_grid(trainer: &mut Trainer, run_dir: &Path, stop: &StopFlag) -> Result<(), TrainError> {
+    let folder = run_dir.join("samples");
+    fs::create_dir_all(&folder).map_err(TrainError::io("create", &folder))?;
+    let sampler = trainer.sampler()?;
+    let what = SampleOptions {
+        count: GRID,
+        seed: trainer.config().seed,
+        batch: 0,
+    };
+    let samples = trainer.sample_with(sampler.as_ref(), what, stop, &mut |_| {})?;
+    if samples.stopped {
+        return Ok(());
+    }
+    let path = folder.join(format!("step_{:08}.png", trainer.state().step));
+    write_picture(&samples, trainer.data().scaling(), CELLS, &path)
+}
+
+/// Writes samples as `.npz` (`arr_0`) or, by the name, `.npy`: images as `uint8` NHWC, everything else as `float32`
+/// in the units of the data, `[n, channels, length]` or `[n, dim]`.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_array(samples: &Samples, scaling: &Scaling, path: &Path) -> Result<(), TrainError> {
+    let npy = path.extension().is_some_and(|extension| extension == "npy");
+    if let Some(images) = as_images(samples, scaling) {
+        if npy {
+            report::npy::write_npy(path, &images)?
+        } else {
+            report::npy::write_npz(path, &images)?
+        }
+        return Ok(());
+    }
+    let raw: Vec<f32> = samples
+        .values
+        .iter()
+        .map(|&v| scaling.to_raw(f64::from(v)) as f32)
+        .collect();
+    let mut shape = vec![samples.rows()];
+    shape.extend(extents(samples));
+    let array =
+        ArrayD::from_shape_vec(IxDyn(&shape), raw).expect("invariant: rows times their length values");
+    if npy {
+        report::npy::write_npy(path, &array)?
+    } else {
+        report::npy::write_npz(path, &array)?
+    }
+    Ok(())
+}
+
+/// Writes at most `cells` samples as a picture: images in cells, series as curves in cells, points as a scatter plot of
+/// their first two coordinates.
+///
+/// # Errors
+/// The file cannot be written.
+pub fn write_picture(
+    samples: &Samples,
+    scaling: &Scaling,
+    cells: usize,
+    path: &Path,
+) -> Result<(), TrainError> {
+    let images = match (as_images(samples, scaling), extents(samples).as_slice()) {
+        (Some(images), _) => images,
+        (None, &[channels, length]) => raster::series(&samples.values, channels, length, cells),
+        (None, _) => raster::scatter(&samples.values, samples.rows()),
+    };
+    let shown = images.dim().0.min(cells);
+    let view = images.slice(ndarray::s![..shown, .., .., ..]);
+    Ok(grid_png(path, view, &GridOptions::default())?)
+}
+
+fn extents(samples: &Samples) -> Vec<usize> {
+    samples
+        .shape
+        .iter()
+        .map(|&n| usize::try_from(n).expect("invariant: sizes are not negative"))
+        .collect()
+}
+
+/// `[n, height, width, channels]` bytes, if the data are quantised images.
+fn as_images(samples: &Samples, scaling: &Scaling) -> Option<Array4<u8>> {
+    let &[channels, height, width] = extents(samples).as_slice() else {
+        return None;
+    };
+    let bytes = scaling.to_bytes(&samples.values);
+    let planes = Array4::from_shape_vec((samples.rows(), channels, height, width), bytes);
+    let planes = planes.expect("invariant: rows times their length values");
+    Some(
+        planes
+            .permuted_axes([0, 2, 3, 1])
+            .as_standard_layout()
+            .into_owned(),
+    )
+}
+
+/// Draws the loss over the steps; nothing if no line of metrics has a loss.
+fn write_loss(run_dir: &Path) -> Result<(), TrainError> {
+    let records = MetricsLog::read(run_dir)?;
+    let points: Vec<(f64, f64)> = records
+        .iter()
+        .filter_map(|record| Some((record.step as f64, record.loss?)))
+        .collect();
+    if points.is_empty() {
+        return Ok(());
+    }
+    let positive = points.iter().all(|&(_, loss)| loss > 0.0);
+    let smooth = smooth(&points);
+    let chart = LineChart {
+        title: "Training loss".to_owned(),
+        x_label: "step".to_owned(),
+        y_label: "loss (dimensionless)".to_owned(),
+        x_log: false,
+        y_log: positive,
+        series: vec![
+            Series::faint(points),
+            Series::new("running mean of 10 lines", smooth),
+        ],
+    };
+    Ok(line_svg(&run_dir.join("loss.svg"), &chart)?)
+}
+
+fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    const WINDOW: usize = 10;
+    let mean = |end: usize| {
+        let window = &points[(end + 1).saturating_sub(WINDOW)..=end];
+        window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64
+    };
+    (0..points.len()).map(|end| (points[end].0, mean(end))).collect()
+}

@@ -1,0 +1,18 @@
+//! The training loop and the folder that it fills.
+
+pub mod artefacts;
+pub mod folder;
+pub mod hook;
+pub mod lock;
+pub mod memory;
+pub mod order;
+mod raster;
+pub mod run;
+pub mod signals;
+pub mod step;
+
+pub use folder::RunFolder;
+pub use hook::{Action, Hook, StepMetrics};
+pub use run::{RunOptions, Summary, run};
+pub use signals::StopFlag;
+pub use step::Trainer;

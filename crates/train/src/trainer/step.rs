@@ -1,0 +1,430 @@
+//! One training step, and the state that it changes.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Instant;
+
+use score_nets::{ScoreNet, TensorState, named_buffers, named_parameters, weights};
+use sde_core::{Precond, Sde};
+use solvers::Sampler;
+use tch::nn::VarStore;
+use tch::{Device, Kind, Tensor, no_grad};
+
+use super::hook::{Action, Hook, StepMetrics};
+use super::order::Order;
+use super::signals::StopFlag;
+use crate::checkpoint::{RunState, Snapshot, TENSOR_FILES};
+use crate::config::{Budget, LossConfig};
+use crate::ema::Ema;
+use crate::loss::{DrawSource, Dsm, Loss};
+use crate::optim::{AdamW, AdamWConfig, FlatParams, Progress, learning_rate};
+use crate::sample::{Model, SampleOptions, Samples};
+use crate::{Dataset, RunConfig, TrainError, Visit};
+
+/// Steps in a row without a finite loss and gradient after which a run gives up.
+pub const MAX_BAD_STEPS: u64 = 10;
+
+/// A network in training: data, objective, optimiser, average, counters. It knows no folder and no clock;
+/// [`run`](super::run::run) gives it both.
+#[derive(Debug)]
+pub struct Trainer {
+    config: RunConfig,
+    data: Box<dyn Dataset>,
+    net: Box<dyn ScoreNet>,
+    sde: Arc<dyn Sde>,
+    precond: Precond,
+    loss: Box<dyn Loss>,
+    draws: DrawSource,
+    order: Order,
+    params: FlatParams,
+    buffers: Vec<(String, Tensor)>,
+    optim: AdamW,
+    ema: Ema,
+    state: RunState,
+    bad_streak: u64,
+    device: Device,
+    batch: Tensor,
+    rows: Vec<f32>,
+    _vs: VarStore,
+}
+
+impl Trainer {
+    /// Everything from the configuration.
+    ///
+    /// # Errors
+    /// The data cannot be opened, or a table of the configuration is refused.
+    pub fn new(config: &RunConfig, device: Device) -> Result<Self, TrainError> {
+        let data = crate::data::open(&config.data)?;
+        let vs = VarStore::new(device);
+        tch::manual_seed(stream(config.seed, u64::MAX));
+        let net = config.net.build(&vs.root(), data.shape())?;
+        Self::with_parts(config, data, vs, net)
+    }
+
+    /// With a data set and a network of the caller's own; `vs` holds the network's variables. Of `config`, the tables
+    /// `[data]` and `[net]` are not looked at.
+    ///
+    /// # Errors
+    /// A table of the configuration is refused, or it does not fit the data.
+    pub fn with_parts(
+        config: &RunConfig,
+        data: Box<dyn Dataset>,
+        vs: VarStore,
+        net: Box<dyn ScoreNet>,
+    ) -> Result<Self, TrainError> {
+        let LossConfig::Dsm(dsm) = &config.loss;
+        let sde = config.sde.build()?;
+        let precond = config.precond.build(Arc::clone(&sde))?;
+        let weighting = dsm.weighting.build(Arc::clone(&sde))?;
+        let density = dsm.time.build(Arc::clone(&sde))?;
+        let batch = config.train.batch;
+        if batch > data.len() as u64 {
+            return Err(TrainError::Data {
+                name: data.name().to_owned(),
+                reason: format!(
+                    "it has {} rows, fewer than train.batch = {batch}; lower train.batch",
+                    data.len()
+                ),
+            });
+        }
+        let device = vs.device();
+        let params = FlatParams::bind(named_parameters(&vs))?;
+        let adamw = AdamWConfig {
+            beta1: config.optim.betas[0],
+            beta2: config.optim.betas[1],
+            eps: config.optim.eps,
+            weight_decay: config.optim.weight_decay,
+        };
+        let mut size = vec![i64::try_from(batch).unwrap_or(i64::MAX)];
+        size.extend_from_slice(data.shape());
+        let row_len = data.row_len();
+        Ok(Self {
+            draws: DrawSource {
+                seed: config.seed,
+                density,
+                stratified: dsm.stratified,
+            },
+            order: Order::new(config.seed, data.len()),
+            loss: Box::new(Dsm::new(
+                Arc::clone(&sde),
+                precond.clone(),
+                weighting,
+                dsm.reduction,
+            )),
+            optim: AdamW::new(adamw, params.values()),
+            ema: Ema::new(config.ema.decay, config.ema.warmup, params.values()),
+            buffers: named_buffers(&vs),
+            state: RunState {
+                seed: config.seed,
+                ..RunState::default()
+            },
+            bad_streak: 0,
+            batch: Tensor::f_zeros(size.as_slice(), (Kind::Float, device))
+                .map_err(TrainError::tensor("the batch"))?,
+            rows: vec![0.0; data.len().min(batch as usize) * row_len],
+            config: config.clone(),
+            _vs: vs,
+            params,
+            sde,
+            precond,
+            data,
+            net,
+            device,
+        })
+    }
+
+    /// Replaces the objective.
+    #[must_use]
+    pub fn with_loss(mut self, loss: Box<dyn Loss>) -> Self {
+        self.loss = loss;
+        self
+    }
+
+    /// The counters.
+    pub fn state(&self) -> &RunState {
+        &self.state
+    }
+
+    /// The configuration.
+    pub fn config(&self) -> &RunConfig {
+        &self.config
+    }
+
+    /// The data set.
+    pub fn data(&self) -> &dyn Dataset {
+        self.data.as_ref()
+    }
+
+    /// Number of trainable values.
+    pub fn parameter_count(&self) -> i64 {
+        self.params.count()
+    }
+
+    /// How many of the last steps in a row were skipped.
+    pub fn bad_streak(&self) -> u64 {
+        self.bad_streak
+    }
+
+    /// Done part of a budget, after `seconds` of training.
+    pub fn fraction(&self, budget: Budget, seconds: f64) -> f64 {
+        match budget {
+            Budget::Images(images) => self.state.images as f64 / images as f64,
+            Budget::Steps(steps) => self.state.step as f64 / steps as f64,
+            Budget::Seconds(budget) => seconds / budget,
+        }
+    }
+
+    /// One step: gather, loss, backward, clip, update, average. `fraction` is the done part of the budget, which
+    /// some learning-rate schedules follow. A step whose loss or gradient is not finite leaves weights, moments
+    /// and average as they were. One host synchronisation.
+    ///
+    /// # Errors
+    /// [`TrainError::Diverged`] after [`MAX_BAD_STEPS`] such steps in a row; the data set or libtorch fails.
+    pub fn step(&mut self, fraction: f64) -> Result<StepMetrics, TrainError> {
+        let batch = self.config.train.batch;
+        let lr = learning_rate(
+            &self.config.optim,
+            Progress {
+                images: self.state.images,
+                batch,
+                fraction,
+            },
+        );
+        let ema_decay = self.ema.next_decay();
+        self.params.zero_grads();
+        let loss = self.forward()?;
+        let fail = TrainError::tensor("the backward pass");
+        loss.f_backward().map_err(&fail)?;
+        let both = no_grad(|| Tensor::f_stack(&[&loss.detach(), &self.params.grads().f_norm()?], 0))
+            .map_err(&fail)?;
+        let mut host = [0.0_f32; 2];
+        both.f_to_device(Device::Cpu)
+            .and_then(|both| both.f_copy_data(&mut host, 2))
+            .map_err(&fail)?;
+        let [loss, grad_norm] = host.map(f64::from);
+        let skipped = !(loss.is_finite() && grad_norm.is_finite());
+        if skipped {
+            self.state.skipped += 1;
+            self.bad_streak += 1;
+        } else {
+            let clip = self.config.optim.clip;
+            let scale = if clip > 0.0 && grad_norm > clip {
+                clip / grad_norm
+            } else {
+                1.0
+            };
+            self.optim
+                .step(self.params.values(), self.params.grads(), lr, scale);
+            self.ema.update(self.params.values());
+            self.bad_streak = 0;
+            self.state.push_loss(loss);
+        }
+        self.state.step += 1;
+        self.state.images += batch;
+        if self.bad_streak >= MAX_BAD_STEPS {
+            return Err(TrainError::Diverged {
+                step: self.state.step,
+                streak: self.bad_streak,
+                loss,
+                grad_norm,
+                lr,
+                saved: None,
+            });
+        }
+        Ok(StepMetrics {
+            loss,
+            grad_norm,
+            lr,
+            ema_decay,
+            skipped,
+        })
+    }
+
+    /// Whether the weights as they are give a finite loss on the next batch: asked before a checkpoint, since the
+    /// update of the last step has been tried on nothing yet.
+    ///
+    /// # Errors
+    /// The data set or libtorch fails.
+    pub fn healthy(&mut self) -> Result<bool, TrainError> {
+        if self.bad_streak > 0 {
+            return Ok(false);
+        }
+        let loss = no_grad(|| self.forward())?;
+        let loss = loss.f_double_value(&[]).map_err(TrainError::tensor("the loss"))?;
+        Ok(loss.is_finite())
+    }
+
+    /// Mean loss of the batch that the next step sees.
+    fn forward(&mut self) -> Result<Tensor, TrainError> {
+        let (first, count) = (self.state.images, self.config.train.batch);
+        let row_len = self.data.row_len();
+        let mut from = 0;
+        for (epoch, rows) in self.order.pieces(first, count) {
+            let to = from + rows.len() * row_len;
+            self.data.read(
+                &rows,
+                Visit {
+                    seed: self.config.seed,
+                    epoch,
+                },
+                &mut self.rows[from..to],
+            )?;
+            from = to;
+        }
+        let fail = TrainError::tensor("the batch");
+        let size = self.batch.size();
+        let host = Tensor::f_from_slice(&self.rows)
+            .and_then(|t| t.f_view(size.as_slice()))
+            .map_err(&fail)?;
+        no_grad(|| self.batch.f_copy_(&host)).map_err(&fail)?;
+        let rows = usize::try_from(count).expect("invariant: a batch fits in memory");
+        let draw = self
+            .draws
+            .draw(self.state.step, 0, rows, count, self.data.shape(), self.device);
+        // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
+        tch::manual_seed(stream(self.config.seed, self.state.step));
+        let per_row = self.loss.per_row(self.net.as_ref(), &self.batch, &draw)?;
+        per_row
+            .f_mean(Kind::Float)
+            .map_err(TrainError::tensor("the loss"))
+    }
+
+    /// Everything that a checkpoint holds; the tensors are views, valid until the next step.
+    pub fn snapshot(&self) -> Snapshot {
+        let with_buffers = |flat: &Tensor| {
+            let mut named = self.params.named_views(flat);
+            named.extend(
+                self.buffers
+                    .iter()
+                    .map(|(name, tensor)| (name.clone(), tensor.shallow_clone())),
+            );
+            named
+        };
+        let (first, second) = self.optim.moments();
+        let prefixed = |prefix: &str, flat: &Tensor| -> Vec<(String, Tensor)> {
+            let views = self.params.named_views(flat);
+            views
+                .into_iter()
+                .map(|(name, view)| (format!("{prefix}.{name}"), view))
+                .collect()
+        };
+        let mut optim = prefixed("first", first);
+        optim.extend(prefixed("second", second));
+        let mut state = self.state.clone();
+        state.optim_updates = self.optim.updates();
+        state.ema_updates = self.ema.updates();
+        Snapshot {
+            net: with_buffers(self.params.values()),
+            ema: with_buffers(self.ema.average()),
+            optim,
+            state,
+        }
+    }
+
+    /// Goes back to a checkpoint whose files have been verified.
+    ///
+    /// # Errors
+    /// The tensors do not fit this network, or the checkpoint is of another seed.
+    pub fn restore(&mut self, folder: &Path, state: &RunState) -> Result<(), TrainError> {
+        if state.seed != self.config.seed {
+            let reason = format!(
+                "the checkpoint has seed {}, the configuration {}",
+                state.seed, self.config.seed
+            );
+            return Err(TrainError::Format {
+                path: folder.to_path_buf(),
+                reason,
+            });
+        }
+        let into = self.snapshot();
+        for (name, tensors) in TENSOR_FILES.into_iter().zip([into.net, into.ema, into.optim]) {
+            weights::load(&folder.join(name), &tensors)?;
+        }
+        self.optim.set_updates(state.optim_updates);
+        self.ema.set_updates(state.ema_updates);
+        self.state = state.clone();
+        self.bad_streak = 0;
+        Ok(())
+    }
+
+    /// The sampler of the configuration.
+    ///
+    /// # Errors
+    /// A key of `[sampler]` is refused.
+    pub fn sampler(&self) -> Result<Box<dyn Sampler<TensorState>>, TrainError> {
+        Ok(self.config.sampler.build(self.sde.as_ref())?)
+    }
+
+    /// Draws samples with the averaged weights.
+    ///
+    /// # Errors
+    /// The sampler or the network fails.
+    pub fn sample(
+        &mut self,
+        sampler: &dyn Sampler<TensorState>,
+        count: u64,
+        seed: u64,
+    ) -> Result<Samples, TrainError> {
+        let options = SampleOptions {
+            count,
+            seed,
+            batch: 0,
+        };
+        self.sample_with(sampler, options, &StopFlag::default(), &mut |_| {})
+    }
+
+    /// As [`Trainer::sample`], with the batch in the caller's hand, progress, and a flag that ends the draw.
+    ///
+    /// # Errors
+    /// As [`Trainer::sample`].
+    pub fn sample_with(
+        &mut self,
+        sampler: &dyn Sampler<TensorState>,
+        options: SampleOptions,
+        stop: &StopFlag,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<Samples, TrainError> {
+        self.params.swap(self.ema.average_mut());
+        let model = Model {
+            net: self.net.as_ref(),
+            precond: &self.precond,
+            sde: self.sde.as_ref(),
+            shape: self.data.shape(),
+            device: self.device,
+        };
+        let samples = model.sample(sampler, options, stop, progress);
+        self.params.swap(self.ema.average_mut());
+        samples
+    }
+
+    /// Trains in memory until the budget of the configuration is spent, without a folder.
+    ///
+    /// # Errors
+    /// As [`Trainer::step`].
+    pub fn fit(&mut self, hooks: &mut [&mut dyn Hook]) -> Result<(), TrainError> {
+        let (budget, started) = (self.config.train.budget(), Instant::now());
+        loop {
+            let fraction = self.fraction(budget, started.elapsed().as_secs_f64());
+            if fraction >= 1.0 {
+                return Ok(());
+            }
+            let metrics = self.step(fraction)?;
+            let stop = hooks
+                .iter_mut()
+                .map(|h| h.after_step(&self.state, &metrics))
+                .filter(|&a| a == Action::Stop)
+                .count();
+            if stop > 0 {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// A seed for libtorch's generator from (seed, number), well mixed (the finaliser of SplitMix64, Steele et al. 2014).
+fn stream(seed: u64, number: u64) -> i64 {
+    let mut z = seed ^ number.wrapping_mul(0x9E37_79B9_7F4A_7C15);
+    z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
+    z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
+    (z ^ (z >> 31)).cast_signed()
+}

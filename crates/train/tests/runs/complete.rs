@@ -1,0 +1,195 @@
+//! A run from its start to its files.
+
+use std::fs;
+
+use ndarray::Ix2;
+use report::metrics::energy_distance;
+
+use crate::common::{Place, alone, fails, json, names, ok};
+
+#[test]
+fn a_run_fills_its_folder_and_says_what_it_did() {
+    let _alone = alone();
+    let place = Place::new();
+    let output = ok(place.train("run", &["--train.sample_every", "30"]));
+    let said = json(&output);
+    assert_eq!(said["steps"], 60);
+    assert_eq!(said["images"], 60 * 64);
+    assert_eq!(said["samples"], 16);
+    assert_eq!(said["nfe"], 2 * 4 + 1);
+    for key in ["seconds", "images_per_s", "loss", "peak_memory_mb"] {
+        assert!(said[key].as_f64().is_some_and(|v| v > 0.0), "{key}: {said}");
+    }
+    let run = place.path("run");
+    let expected = [
+        ".lock",
+        "checkpoints",
+        "clock.toml",
+        "config.toml",
+        "loss.svg",
+        "metrics.jsonl",
+        "samples",
+        "samples.npz",
+        "samples.png",
+    ];
+    assert_eq!(names(&run), expected);
+    assert_eq!(
+        names(&run.join("samples")),
+        ["step_00000030.png", "step_00000060.png"]
+    );
+    assert_eq!(
+        names(&run.join("checkpoints")),
+        ["latest", "step_00000040", "step_00000050", "step_00000060"],
+        "keep = 3"
+    );
+    assert_eq!(
+        fs::read_to_string(run.join("checkpoints/latest")).expect("readable"),
+        "step_00000060\n"
+    );
+    let files = [
+        "ema.safetensors",
+        "net.safetensors",
+        "optim.safetensors",
+        "state.toml",
+    ];
+    assert_eq!(names(&run.join("checkpoints/step_00000060")), files);
+    let metrics = place.metrics("run");
+    let steps: Vec<u64> = metrics
+        .iter()
+        .map(|line| line["step"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(steps, (1..=15).map(|i| 4 * i).collect::<Vec<_>>());
+    assert!(
+        metrics
+            .iter()
+            .all(|line| line["lr"].as_f64().is_some_and(|lr| lr > 0.0))
+    );
+    // The configuration alone gives the same run again.
+    fs::copy(run.join("config.toml"), place.path("again.toml")).expect("writable");
+    ok(place.command(&[
+        "train",
+        "--config",
+        "again.toml",
+        "--out",
+        "again",
+        "--threads",
+        "1",
+    ]));
+    assert_eq!(place.checkpoints("run"), place.checkpoints("again"));
+    assert_eq!(place.metrics("run"), place.metrics("again"));
+    let samples = |run: &str| fs::read(place.path(run).join("samples.npz")).expect("readable");
+    assert_eq!(samples("run"), samples("again"));
+}
+
+#[test]
+fn samples_do_not_depend_on_the_batch_and_move_towards_the_data() {
+    let _alone = alone();
+    let place = Place::new();
+    // Constant learning rate, no dropout: enough training to see the shape.
+    let more = [
+        "--train.steps",
+        "1200",
+        "--net.dropout",
+        "0",
+        "--log.every",
+        "100",
+        "--train.checkpoint_every",
+        "0",
+    ];
+    ok(place.train("run", &more));
+    let draw = |out: &str, more: &[&str]| {
+        let mut args = vec!["sample", "--run", "run", "--threads", "1", "--json", "--out", out];
+        args.extend(more);
+        let said = json(&ok(place.command(&args)));
+        let values = report::npy::read(&place.path(out)).expect("readable").into_f64();
+        (said, values.into_dimensionality::<Ix2>().expect("rows of points"))
+    };
+    let (said, whole) = draw(
+        "whole.npy",
+        &["--n", "300", "--seed", "5", "--sampler.steps", "20"],
+    );
+    assert_eq!(
+        (said["samples"].as_u64(), said["nfe"].as_u64()),
+        (Some(300), Some(41))
+    );
+    let (_, pieces) = draw(
+        "pieces.npz",
+        &[
+            "--n",
+            "300",
+            "--seed",
+            "5",
+            "--sampler.steps",
+            "20",
+            "--batch",
+            "37",
+        ],
+    );
+    let difference = (&whole - &pieces).iter().fold(0.0_f64, |a, b| a.max(b.abs()));
+    assert!(difference < 1e-4, "{difference}");
+    let (_, fewer) = draw(
+        "fewer.npy",
+        &["--n", "10", "--seed", "5", "--sampler.steps", "20"],
+    );
+    let difference = (&whole.slice(ndarray::s![..10, ..]) - &fewer)
+        .iter()
+        .fold(0.0_f64, |a, b| a.max(b.abs()));
+    assert!(difference < 1e-4, "{difference}");
+    let (_, other) = draw(
+        "other.npy",
+        &["--n", "300", "--seed", "6", "--sampler.steps", "20"],
+    );
+    assert!((&whole - &other).iter().all(|d| d.abs() > 0.0));
+
+    // Nearer to the data than the prior, a Gaussian of the data's own mean and standard deviation, is.
+    let config = train::config::load_file(&place.path("run/config.toml"), &[])
+        .expect("a valid file")
+        .config;
+    let data = train::data::open(&config.data).expect("made-up data");
+    let mut rows = vec![0.0_f32; data.len() * 2];
+    let all: Vec<u64> = (0..data.len() as u64).collect();
+    data.read(&all, train::Visit { seed: 0, epoch: 0 }, &mut rows)
+        .expect("rows in range");
+    let to_raw = |v: &f32| data.scaling().to_raw(f64::from(*v));
+    let truth =
+        ndarray::Array2::from_shape_vec((data.len(), 2), rows.iter().map(to_raw).collect()).expect("pairs");
+    let mut normals = vec![0.0_f32; 600];
+    let draw = solvers::Draw {
+        step: 0,
+        purpose: solvers::Purpose::Prior,
+    };
+    solvers::noise::fill_rows_f32(1, draw, 0, 2, &mut normals);
+    let prior =
+        ndarray::Array2::from_shape_vec((300, 2), normals.iter().map(to_raw).collect()).expect("pairs");
+    let trained = energy_distance(whole.view(), truth.view()).expect("points");
+    let untrained = energy_distance(prior.view(), truth.view()).expect("points");
+    println!("energy distance: {trained} trained, {untrained} prior");
+    assert!(trained < 0.5 * untrained, "{trained} against {untrained}");
+}
+
+#[test]
+fn a_folder_in_use_is_refused() {
+    let _alone = alone();
+    let place = Place::new();
+    ok(place.train("run", &["--train.steps", "2", "--train.samples", "0"]));
+    let before = place.checkpoints("run");
+    let said = fails(place.train("run", &[]), 1);
+    assert!(said.contains("not empty") && said.contains("--resume"), "{said}");
+    assert_eq!(place.checkpoints("run"), before);
+    fs::write(place.path("file"), "x").expect("writable");
+    let said = fails(place.train("file", &[]), 1);
+    assert!(said.contains("is a file"), "{said}");
+    let said = fails(place.resume("nowhere", &[]), 1);
+    assert!(said.contains("nowhere"), "{said}");
+    let said = fails(place.train("big", &["--train.batch", "501"]), 1);
+    assert!(
+        said.contains("500 rows") && said.contains("train.batch"),
+        "{said}"
+    );
+    assert!(
+        !place.path("big").exists(),
+        "nothing is made for a run that is refused"
+    );
+    let said = fails(place.resume("run", &["--optim.lr", "1"]), 2);
+    assert!(said.contains("--optim.lr"), "{said}");
+}

@@ -1,0 +1,138 @@
+//! Stopping and going on: as if nothing had happened.
+
+use std::fs;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{Place, alone, checkpoint_bytes, fails, json, ok, wait_until};
+
+/// A run long enough to be hit in the middle.
+const LONG: [&str; 6] = [
+    "--train.steps",
+    "400",
+    "--train.checkpoint_every",
+    "23",
+    "--log.every",
+    "7",
+];
+
+fn start(mut command: Command) -> Child {
+    command
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("the program starts")
+}
+
+fn signal(child: &Child, name: &str) {
+    let status = Command::new("kill")
+        .args([&format!("-{name}"), &child.id().to_string()])
+        .status();
+    assert!(status.expect("kill starts").success());
+}
+
+#[test]
+fn a_killed_run_ends_as_the_undisturbed_one_byte_for_byte() {
+    let _alone = alone();
+    let place = Place::new();
+    let started = Instant::now();
+    ok(place.train("whole", &LONG));
+    let whole = started.elapsed();
+    let mut child = start(place.train("killed", &LONG));
+    // Odd moments over the life of the run, start-up and the writing of checkpoints included.
+    for round in 0..8_u32 {
+        std::thread::sleep(whole.mul_f64(0.07 + 0.043 * f64::from(round * 5 % 8)));
+        child.kill().expect("still ours");
+        child.wait().expect("still ours");
+        if !place.path("killed").join("config.toml").exists() {
+            let _ = fs::remove_dir_all(place.path("killed"));
+            child = start(place.train("killed", &LONG));
+        } else {
+            child = start(place.resume("killed", &[]));
+        }
+    }
+    assert!(child.wait().expect("still ours").success());
+    assert_eq!(
+        checkpoint_bytes(&place.path("killed"), 400),
+        checkpoint_bytes(&place.path("whole"), 400)
+    );
+    assert_eq!(place.metrics("killed"), place.metrics("whole"));
+    let samples = |run: &str| fs::read(place.path(run).join("samples.npz")).expect("readable");
+    assert_eq!(samples("killed"), samples("whole"));
+    assert_eq!(place.checkpoints("killed"), place.checkpoints("whole"));
+}
+
+#[test]
+fn a_longer_budget_goes_on_where_the_shorter_one_ended() {
+    let _alone = alone();
+    let place = Place::new();
+    // Another budget changes schedules that follow it: a constant rate does not.
+    let constant = ["--optim.schedule", "constant", "--train.samples", "0"];
+    let steps = |n: &'static str| [constant.as_slice(), &["--train.steps", n]].concat();
+    ok(place.train("whole", &steps("45")));
+    ok(place.train("parts", &steps("21")));
+    ok(place.resume("parts", &["--train.steps", "37"]));
+    let said = json(&ok(
+        place.resume("parts", &["--train.images", &(45 * 64).to_string()])
+    ));
+    assert_eq!(said["steps"], 45);
+    assert_eq!(
+        checkpoint_bytes(&place.path("parts"), 45),
+        checkpoint_bytes(&place.path("whole"), 45)
+    );
+    assert_eq!(place.metrics("parts"), place.metrics("whole"));
+    // Nothing is left to do, and nothing changes.
+    let said = json(&ok(place.resume("parts", &[])));
+    assert_eq!(said["steps"], 45);
+    assert_eq!(
+        checkpoint_bytes(&place.path("parts"), 45),
+        checkpoint_bytes(&place.path("whole"), 45)
+    );
+}
+
+#[test]
+fn ctrl_c_saves_and_a_second_one_does_not_hurt() {
+    let _alone = alone();
+    for name in ["INT", "TERM"] {
+        let place = Place::new();
+        let endless = ["--train.steps", "100000000", "--train.checkpoint_every", "0"];
+        let mut child = start(place.train("run", &endless));
+        wait_until("the first line of metrics", || {
+            fs::read_to_string(place.path("run").join("metrics.jsonl"))
+                .is_ok_and(|text| text.lines().count() > 2)
+        });
+        let asked = Instant::now();
+        for _ in 0..3 {
+            signal(&child, name);
+            std::thread::sleep(Duration::from_millis(2));
+        }
+        let status = child.wait().expect("still ours");
+        assert_eq!(status.code(), Some(130));
+        assert!(asked.elapsed() < Duration::from_secs(10), "{:?}", asked.elapsed());
+        let checkpoints = place.checkpoints("run");
+        assert_eq!(checkpoints.len(), 1, "{checkpoints:?}");
+        let (step, whole, _) = &checkpoints[0];
+        assert!(*step > 0 && *whole, "{checkpoints:?}");
+        assert!(!place.path("run").join("samples.npz").exists());
+        let next = (step + 3).to_string();
+        let said = json(&ok(place.resume("run", &["--train.steps", &next])));
+        assert_eq!(said["steps"].as_u64(), Some(step + 3));
+    }
+}
+
+#[test]
+fn a_second_run_in_the_same_folder_is_refused() {
+    let _alone = alone();
+    let place = Place::new();
+    let mut child = start(place.train("run", &["--train.steps", "100000000"]));
+    wait_until("the first checkpoint", || {
+        place.path("run/checkpoints/latest").exists()
+    });
+    let said = fails(place.resume("run", &[]), 1);
+    assert!(said.contains("another process"), "{said}");
+    child.kill().expect("still ours");
+    child.wait().expect("still ours");
+    // A dead process holds no lock.
+    let step = place.checkpoints("run").last().expect("a checkpoint").0;
+    ok(place.resume("run", &["--train.steps", &(step + 1).to_string()]));
+}
