@@ -4,9 +4,11 @@
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
 mod files;
+mod normals;
 mod sample;
 mod schedule;
 mod score;
+mod throughput;
 
 use std::process::ExitCode;
 
@@ -22,6 +24,10 @@ enum Command {
     Score(score::Args),
     /// Samples of the mixture by a sampler; the last line is JSON.
     Sample(sample::Args),
+    /// Evaluations a second.
+    Throughput(throughput::Args),
+    /// Speed and moments of the noise.
+    Normals(normals::Args),
 }
 
 fn main() -> ExitCode {
@@ -29,6 +35,8 @@ fn main() -> ExitCode {
         Command::Schedule(args) => schedule::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Sample(args) => sample::run(&args),
+        Command::Throughput(args) => throughput::run(&args),
+        Command::Normals(args) => normals::run(&args),
     };
     match done {
         Ok(()) => ExitCode::SUCCESS,

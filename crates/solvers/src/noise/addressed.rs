@@ -125,6 +125,12 @@ pub fn fill_rows_f64(seed: u64, draw: Draw, first_row: u64, row_len: usize, out:
     fill_rows(seed, draw, first_row, row_len, out);
 }
 
+/// Normals for rows `first_row..first_row + rows` in planes per coordinate, the layout of host batches:
+/// `out[position * rows + i]` belongs to row `first_row + i`.
+pub fn fill_planes_f32(seed: u64, draw: Draw, first_row: u64, rows: usize, out: &mut [f32]) {
+    fill_planes(seed, draw, first_row, rows, out);
+}
+
 /// Blocks of consecutive row groups; word `j` of group `group + i` to lane `i` of `words[j]`.
 #[inline(always)]
 fn words_down(address: &Address, block: u64, group: u64, lanes: usize, words: &mut Words) {

@@ -286,7 +286,7 @@ impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
         self.close("select_rows of nothing", &x, &self.data(1), 0.0, 1.0);
     }
 
-    /// The first row alone gives the bits that it gives in the batch.
+    /// The first row alone gives what it gives in the batch, up to rounding (host batches promise the bits as well).
     fn rows_are_independent(&self) {
         if self.rows < 2 {
             return;
@@ -314,9 +314,13 @@ impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
             x.error_rows(&y, &z, Tolerance { atol: 0.1, rtol: 0.3 }, &mut errors);
             (read(&x)[0].clone(), dots[0], errors[0])
         };
-        assert_eq!(
-            result(&alone),
-            result(self),
+        let ((x, dot, error), (x_in, dot_in, error_in)) = (result(&alone), result(self));
+        let near = |a: f64, b: f64, size: f64| (a - b).abs() <= 16.0 * self.epsilon * size;
+        let values = x.iter().zip(&x_in).all(|(a, b)| near(*a, *b, 8.0));
+        let numbers =
+            near(dot, dot_in, 16.0 * self.row_len as f64) && near(error, error_in, 1.0 + error.abs());
+        assert!(
+            values && numbers,
             "{}",
             self.name("a row alone against the row in a batch")
         );
