@@ -191,7 +191,8 @@ impl State for TensorState {
 
     fn lincomb(&mut self, terms: &[(Coef, &Self)]) {
         let Some(((a, x), rest)) = terms.split_first() else {
-            return self.scale(Coef::All(0.0));
+            let _ = no_grad(|| self.tensor.zero_());
+            return;
         };
         let _ = no_grad(|| match *a {
             Coef::All(value) => x.tensor.mul_scalar_out(&self.tensor, value),
