@@ -27,39 +27,8 @@ const FOREIGN: [&str; 14] = [
     "sudo",
     "xdg-open",
 ];
-/// The flags that `sde` documents. Dotted overrides are checked by their table.
-const FLAGS: [&str; 30] = [
-    "--config",
-    "--resume",
-    "--out",
-    "--dry-run",
-    "--json",
-    "--device",
-    "--threads",
-    "--run",
-    "--model",
-    "--n",
-    "--seed",
-    "--batch",
-    "--png",
-    "--data",
-    "--probes",
-    "--exact",
-    "--samples",
-    "--from",
-    "--model-config",
-    "--raw",
-    "--to",
-    "--input",
-    "--output",
-    "--help",
-    "--version",
-    "--name",
-    "--overwrite",
-    "--quiet",
-    "--step",
-    "--checkpoint",
-];
+/// Where `sde` declares its commands and flags.
+const ARGUMENTS: &str = "crates/train/src/cli/args.rs";
 /// The tables of a configuration.
 const TABLES: [&str; 13] = [
     "data", "sde", "net", "precond", "loss", "optim", "ema", "train", "sampler", "eval", "log", "dist",
@@ -211,10 +180,14 @@ fn check_packages(root: &Path, words: &[&str]) -> Result<(), String> {
 }
 
 fn check_sde(root: &Path, words: &[&str]) -> Result<(), String> {
+    let path = root.join(ARGUMENTS);
+    let arguments = std::fs::read_to_string(&path).map_err(|error| format!("{ARGUMENTS}: {error}"))?;
     match words.first() {
-        Some(command) if SDE_COMMANDS.contains(command) || command.starts_with("--") => {}
+        Some(&"--help" | &"--version") => return Ok(()),
+        Some(command) if sde_commands(&arguments).contains(*command) => {}
         other => return Err(format!("sde has no command {}", other.unwrap_or(&""))),
     }
+    let flags = sde_flags(&arguments);
     let mut rest = words.iter().skip(1);
     while let Some(word) = rest.next() {
         let Some(flag) = word
@@ -223,19 +196,18 @@ fn check_sde(root: &Path, words: &[&str]) -> Result<(), String> {
         else {
             continue;
         };
-        if let Some((table, _)) = flag[2..].split_once('.') {
+        if let Some((table, key)) = flag[2..].split_once('.') {
             if !TABLES.contains(&table) {
                 return Err(format!("there is no configuration table {table}"));
             }
-            let known = known_keys(root);
-            let key = flag.rsplit('.').next().unwrap_or_default();
-            if !known.is_empty() && !known.contains(key) {
+            let key = key.rsplit('.').next().unwrap_or(key);
+            if !known_keys(root).contains(key) {
                 return Err(format!(
-                    "no file in configs/ has a key {key}, and {flag} may be misspelt"
+                    "no file in configs/ has a key {key}: {flag} may be misspelt"
                 ));
             }
-        } else if !FLAGS.contains(&flag) {
-            return Err(format!("sde documents no flag {flag}"));
+        } else if !flags.contains(flag) && flag != "--seed" && flag != "--help" {
+            return Err(format!("sde has no flag {flag}"));
         }
         if flag == "--config" {
             let file = word
@@ -246,6 +218,38 @@ fn check_sde(root: &Path, words: &[&str]) -> Result<(), String> {
         }
     }
     Ok(())
+}
+
+/// The commands of `sde`: the variants of `enum Command`.
+fn sde_commands(arguments: &str) -> BTreeSet<String> {
+    let body = arguments
+        .split(" enum Command {")
+        .nth(1)
+        .and_then(|rest| rest.split("\n}").next());
+    let lines = body.unwrap_or_default().lines().map(str::trim);
+    let variants = lines.filter(|line| line.starts_with(|c: char| c.is_ascii_uppercase()));
+    variants
+        .filter_map(|line| line.split(|c: char| !c.is_alphanumeric()).next())
+        .map(str::to_lowercase)
+        .collect()
+}
+
+/// The flags of `sde`: the fields under `#[arg(long ...)]`.
+fn sde_flags(arguments: &str) -> BTreeSet<String> {
+    let mut flags = BTreeSet::new();
+    let mut is_flag = false;
+    for line in arguments.lines().map(str::trim) {
+        if line.starts_with("#[arg(") {
+            is_flag = line.contains("long");
+        } else if is_flag && let Some((name, _)) = line.split_once(':') {
+            flags.insert(format!(
+                "--{}",
+                name.trim_start_matches("pub ").trim().replace('_', "-")
+            ));
+            is_flag = false;
+        }
+    }
+    flags
 }
 
 fn exists(root: &Path, file: &str) -> Result<(), String> {
@@ -282,11 +286,46 @@ mod tests {
     use super::*;
     use std::fs;
 
+    const ARGUMENTS_TEXT: &str = "
+/// Commands.
+pub enum Command {
+    /// Trains.
+    Train(TrainArgs),
+    #[command(alias = \"draw\")]
+    Sample { x: u8 },
+}
+pub struct TrainArgs {
+    /// A file.
+    #[arg(long, value_name = \"FILE\")]
+    pub config: Option<PathBuf>,
+    #[arg(long)]
+    pub json: bool,
+    #[arg(skip)]
+    pub overrides: Vec<String>,
+    #[arg(long)]
+    run: PathBuf,
+    #[arg(long, default_value_t = 64)]
+    pub n: u64,
+}
+";
+
+    #[test]
+    fn commands_and_flags_are_read_from_their_declaration() {
+        let names = |set: BTreeSet<String>| set.into_iter().collect::<Vec<_>>();
+        assert_eq!(names(sde_commands(ARGUMENTS_TEXT)), ["sample", "train"]);
+        assert_eq!(
+            names(sde_flags(ARGUMENTS_TEXT)),
+            ["--config", "--json", "--n", "--run"]
+        );
+    }
+
     fn workspace() -> tempfile::TempDir {
         let root = tempfile::tempdir().expect("a temporary folder");
         fs::create_dir_all(root.path().join("crates/solvers/examples")).expect("a folder");
         fs::create_dir_all(root.path().join("configs")).expect("a folder");
         fs::write(root.path().join("crates/solvers/examples/lab.rs"), "").expect("a file");
+        fs::create_dir_all(root.path().join("crates/train/src/cli")).expect("a folder");
+        fs::write(root.path().join(ARGUMENTS), ARGUMENTS_TEXT).expect("a file");
         fs::write(
             root.path().join("configs/a.toml"),
             "[optim]\nlr = 1e-3\n# clip = 1.0\n",
@@ -330,6 +369,7 @@ cargo run --release -q -p solvers --example lab -- normals --count 5";
             ),
             ("cargo xtask sample --rnu x", "no flag --rnu"),
             ("sde smaple", "no command smaple"),
+            ("cargo xtask eval --run x", "no command eval"),
             ("cargo bench -p solver", "no package solver"),
             ("cargo run -p solvers --example lap", "no example lap"),
             ("npm install", "npm is not a program"),
