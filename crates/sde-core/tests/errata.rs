@@ -13,7 +13,8 @@ fn near(value: f64, stated: f64, relative: f64) {
     );
 }
 
-/// `g^2 = beta (1 - abar) / abar` makes the variance `2 sinh^2(B/2)`, which explodes; `std = 1 - e^{-2B}` is no better.
+/// `g^2 = beta (1 - abar) / abar` makes the variance `2 sinh^2(B/2)`, which explodes; `std = 1 - e^{-2B}` is
+/// no better.
 #[test]
 fn other_subvp_formulas() {
     let rates = Linear::new(0.1, 20.0).expect("rates");
@@ -31,8 +32,8 @@ fn other_subvp_formulas() {
     near(subvp.marginal(0.3).std, 0.604, 1e-3);
 }
 
-/// `1 - exp(-B)` in single precision is a multiple of `2^-24`: at `t = 1e-5` the nearest two are 4.7 % below and 1.2 %
-/// above the variance, at 1e-4 the nearest one is 0.26 % below.
+/// `1 - exp(-B)` in single precision is a multiple of `2^-24`: at `t = 1e-5` the nearest two are 4.7 % below
+/// and 1.2 % above the variance, at 1e-4 the nearest one is 0.26 % below.
 #[test]
 fn single_precision_cancels() {
     let vp = Vp::linear(0.1, 20.0).expect("vp");
@@ -68,8 +69,8 @@ fn ve_kernels_differ() {
     }
 }
 
-/// A cosine schedule capped by its rate at 20 keeps too much signal; an integral continued as `beta_max t` jumps; one
-/// without `f(0)` starts with noise.
+/// A cosine schedule capped by its rate at 20 keeps too much signal; an integral continued as `beta_max t`
+/// jumps; one without `f(0)` starts with noise.
 #[test]
 fn cosine_mistakes() {
     let schedule = Cosine::new(0.008, -12.0).expect("a late cap");
@@ -103,8 +104,9 @@ fn cosine_mistakes() {
     near(at_zero, 1.55e-4, 5e-3);
 }
 
-/// The classical Runge-Kutta method on the probability-flow ODE of VP data `N(0.7, 0.3^2)`, uniform times down to 1e-3:
-/// with `x + h k3 / 2` in place of `x + h k3` in the last stage its order falls from four to one.
+/// The classical Runge-Kutta method on the probability-flow ODE of VP data `N(0.7, 0.3^2)`, uniform times
+/// down to 1e-3: with `x + h k3 / 2` in place of `x + h k3` in the last stage its order falls from four to
+/// one.
 #[test]
 fn rk4_with_a_wrong_stage_is_first_order() {
     const RIGHT: [f64; 6] = [1.47e-3, 7.85e-5, 3.82e-6, 2.16e-7, 1.29e-8, 7.88e-10];
@@ -134,8 +136,8 @@ fn rk4_with_a_wrong_stage_is_first_order() {
     }
 }
 
-/// The first-order step in lambda, `x' = (s'/s) x - m' (e^{-h} - 1) x0`: with the sign turned, the result does not
-/// converge at all.
+/// The first-order step in lambda, `x' = (s'/s) x - m' (e^{-h} - 1) x0`: with the sign turned, the result
+/// does not converge at all.
 #[test]
 fn first_order_step_with_a_wrong_sign_does_not_converge() {
     let (vp, data) = problem();

@@ -201,6 +201,24 @@ proptest! {
         }
     }
 
+    /// For known data the posterior is exact over steps of any length: `N(m mu, s^2)` goes to `N(m' mu,
+    /// s'^2)`. (VP's own step is DDPM's, which is not the posterior.)
+    #[test]
+    fn long_ancestral_steps_are_exact_for_known_data(u in 0.01_f64..1.0, v in 0.001_f64..0.99) {
+        for sde in sdes().iter().filter(|sde| !format!("{sde:?}").starts_with("Vp")) {
+            let from = u * sde.domain().t_end;
+            let to = v * from;
+            let (now, next) = (sde.marginal(from), sde.marginal(to));
+            let step = sde.ancestral(Span { from, to, gap: from - to });
+            // score = -(x - m mu) / s^2
+            let slope = step.state_coef - step.score_coef / (now.std * now.std);
+            prop_assert!((step.state_coef * now.mean_coef - next.mean_coef).abs() <= 1e-12 * next.mean_coef, "{sde:?}");
+            let var = (slope * now.std).powi(2) + step.std.powi(2);
+            let rounding = 1e-12 * (step.state_coef * now.std).powi(2);
+            prop_assert!((var - next.std.powi(2)).abs() <= 1e-10 * next.std.powi(2) + rounding, "{sde:?} {from} -> {to}");
+        }
+    }
+
     /// Every schedule's increment is the difference of its integrals, and its rate the derivative.
     #[test]
     fn schedules_integrate_their_rates(u in 0.001_f64..0.999, v in 0.001_f64..0.999) {

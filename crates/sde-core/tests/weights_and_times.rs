@@ -17,11 +17,13 @@ fn sdes() -> Vec<Arc<dyn Sde>> {
     ]
 }
 
-const KINDS: [TimeDensityConfig; 5] = [
+const KINDS: [TimeDensityConfig; 6] = [
     TimeDensityConfig::Uniform {},
     TimeDensityConfig::Importance {},
     TimeDensityConfig::LogUniform {},
     TimeDensityConfig::LogNormal { mean: -1.2, std: 1.2 },
+    // centred below the smallest noise of most SDEs: only its upper tail is left
+    TimeDensityConfig::LogNormal { mean: -8.0, std: 2.0 },
     TimeDensityConfig::LogNormal { mean: 2.5, std: 0.7 },
 ];
 

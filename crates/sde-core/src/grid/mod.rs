@@ -79,8 +79,7 @@ impl Grid {
         self.times[self.times.len() - 1]
     }
 
-    /// Asks [`Sde::check_span`] about every span, for solvers that use the SDE's own discretisation
-    /// (ancestral and reverse-diffusion steps).
+    /// Asks [`Sde::check_span`] about every span, for solvers that take ancestral steps.
     ///
     /// # Errors
     /// [`ConfigError`] at `sampler.steps` where a step is too long, with the number of steps as the value.

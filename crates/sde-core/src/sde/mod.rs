@@ -162,8 +162,9 @@ pub trait Sde: Send + Sync + Debug {
         }
     }
 
-    /// Whether [`Sde::discretize`] and [`Sde::ancestral`] make sense over this span. A solver that uses them
-    /// asks once for each span of its grid, see [`crate::Grid::check_spans`].
+    /// Whether [`Sde::ancestral`] makes sense over this span. A solver that uses it asks once for each span
+    /// of its grid, see [`crate::Grid::check_spans`]. ([`Sde::discretize`] can go one step further, to
+    /// `beta(t) dt = 1`, where it is not a number beyond.)
     ///
     /// # Errors
     /// [`ConfigError`] at `sampler.steps` where the step is too long: `beta(t) dt >= 1` for VP.
