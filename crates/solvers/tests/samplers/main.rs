@@ -1,6 +1,7 @@
 //! Laws of the samplers on oracles with closed forms: one topic a module.
 #![allow(clippy::print_stdout)]
 
+mod any_input;
 mod common;
 mod determinism;
 mod distribution;
