@@ -1,4 +1,37 @@
 //! Samplers for score-based generative models over a score-function trait, on the host, without libtorch.
+//!
+//! A [`Sampler`] is built from a [`config::SamplerConfig`] for an SDE and moves a batch, a [`State`], from noise to data with a
+//! [`ScoreFn`]. On the host the common case is one call:
+//!
+//! ```
+//! use sde_core::sde::Vp;
+//! use solvers::config::{PcConfig, SamplerConfig};
+//! use solvers::{RowFnScore, sample_host};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let sde = Vp::linear(0.1, 20.0)?;
+//! // Standard normal data: under VP all marginals are standard normal.
+//! let score = RowFnScore(|x: &[f64], _t: f64, out: &mut [f64]| {
+//!     for (out, x) in out.iter_mut().zip(x) {
+//!         *out = -x;
+//!     }
+//! });
+//! let table = SamplerConfig::Pc(PcConfig { steps: Some(100), ..PcConfig::default() });
+//! let (samples, stats) = sample_host::<f64>(&*table.build(&sde)?, &sde, &score, 1000, 3, 0)?;
+//! assert_eq!((samples.dim(), stats.nfe), ((1000, 3), 101));
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! | kind | what it is | evaluations for `N` steps |
+//! |---|---|---|
+//! | `pc` | predictor ([`predict`]) and corrector ([`correct`]) on the reverse SDE | `N (1 + corrector_steps)` |
+//! | `ode` | probability flow ([`flow`]) by a Runge-Kutta method ([`rk`]), fixed or adaptive | `N` times the stages |
+//! | `heun` | algorithm 2 of Karras et al. (2022), with churn | `2 N` |
+//! | `langevin` | annealed Langevin dynamics | `(N + 1) corrector_steps` |
+//!
+//! Each takes one evaluation more for `final = "tweedie"`, the default. A row's samples depend on that row alone (the exception is
+//! named `batch-*`), and have the same bits for any number of threads, any chunk size and any subset of the rows.
 
 pub mod config;
 pub mod correct;

@@ -1,6 +1,6 @@
 //! Choice of the instruction set at run time.
 //!
-//! Kernels are plain loops in functions marked `#[inline(always)]`; [`dispatch`] compiles them once for the build's
+//! Kernels are plain loops in functions marked `#[inline(always)]`; `dispatch` compiles them once for the build's
 //! own instruction set (SSE2 on x86-64) and once for AVX2, and picks at run time. No kernel uses a fused
 //! multiply-add and none reorders a sum, so both versions give the same bits.
 
