@@ -332,22 +332,22 @@ fn kinds_only(table: &Table) -> Table {
 /// The error for a table that lacks a key.
 fn missing(table: &Table, message: &str, sources: &Sources) -> TrainError {
     let field = quoted(message).into_iter().next().unwrap_or_default();
-    let place = KINDED
-        .into_iter()
-        .rev()
-        .find(|path| {
-            let parts: Vec<String> = path.split('.').map(str::to_string).collect();
-            let mut whole = table.clone();
-            let Some(content) = value_at(&mut whole, &parts).cloned() else {
-                return false;
-            };
-            let mut alone = skeleton(table, &parts);
-            if let Some(slot) = value_at(&mut alone, &parts) {
-                *slot = content;
-            }
-            try_decode(&alone).is_err_and(|m| m == message)
-        })
-        .unwrap_or_default();
+    let refused_alone = |path: &&str| {
+        let parts: Vec<String> = path.split('.').map(str::to_string).collect();
+        let mut whole = table.clone();
+        let Some(content) = value_at(&mut whole, &parts).cloned() else {
+            return false;
+        };
+        if field == "kind" && content.get("kind").is_some() {
+            return false;
+        }
+        let mut alone = skeleton(table, &parts);
+        if let Some(slot) = value_at(&mut alone, &parts) {
+            *slot = content;
+        }
+        try_decode(&alone).is_err_and(|m| m == message)
+    };
+    let place = KINDED.into_iter().find(refused_alone).unwrap_or_default();
     let parts: Vec<String> = place.split('.').map(str::to_string).collect();
     let reason = if message.starts_with("missing field") {
         format!(

@@ -242,7 +242,8 @@ pub(super) fn parse_value(text: &str) -> Value {
 
 /// One budget: an argument's replaces the file's, two from the same place are an error.
 fn one_budget(table: &mut Table, sources: &mut Sources) -> Result<(), TrainError> {
-    let Some(train) = table.get_mut("train").and_then(Value::as_table_mut) else {
+    let train = table.entry("train").or_insert_with(|| Value::Table(Table::new()));
+    let Some(train) = train.as_table_mut() else {
         return Ok(());
     };
     let given = |train: &Table| {

@@ -108,6 +108,15 @@ fn unknown_kinds_name_the_nearest() {
     says("", &[("optim.schedule", "cosin")], {
         r#"optim.schedule = "cosin": did you mean "cosine"? known: constant, cosine, linear, inverse-sqrt (argument --optim.schedule cosin)"#
     });
+    says("", &[("sampler.grid", "karras")], {
+        "sampler.kind: this key is needed and missing; give it in [sampler] or as --sampler.kind VALUE (argument --sampler.grid karras)"
+    });
+    says("[sampler]\nkind = 'pc'\n[sampler.grid]\nrho = 1.0", &[], {
+        "sampler.grid.kind: this key is needed and missing; give it in [sampler.grid] or as --sampler.grid.kind VALUE (a.toml:3)"
+    });
+    says("[data]\nkind = 'csv'", &[], {
+        "data.path: this key is needed and missing; give it in [data] or as --data.path VALUE (a.toml:1)"
+    });
     says("[sde]\nbeta_min = 1", &[], {
         "sde.kind: this key is needed and missing; give it in [sde] or as --sde.kind VALUE (a.toml:1)"
     });
@@ -284,7 +293,7 @@ fn the_resolved_configuration_reproduces_itself() {
             ("seed", "9223372036854775807"),
             ("precond", "edm"),
             ("data", "toy-2d"),
-            ("sampler.grid", "karras"),
+            ("sampler", "heun"), ("sampler.grid", "karras"),
         ],
     ] {
         let first = load("name = 'a \"b\"'", arguments).unwrap().config;
