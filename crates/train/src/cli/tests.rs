@@ -66,3 +66,93 @@ fn seed_is_a_flag_of_sample() {
         split(strings(&["sde", "sample", "--seed", "7", "--sampler.steps", "9"])).unwrap();
     assert_eq!((rest.len(), overrides.len()), (4, 1));
 }
+
+fn dispatched(args: &[&str]) -> Result<u8, TrainError> {
+    let commands = super::Commands {
+        train: |args| {
+            args.load()
+                .map(|loaded| u8::try_from(loaded.config.seed).unwrap_or(99))
+        },
+        sample: |args| args.load().map(|_| 0),
+        checkpoint: |_| Ok(super::INTERRUPTED),
+    };
+    super::dispatch(strings(args), &commands)
+}
+
+fn code(args: &[&str]) -> u8 {
+    dispatched(args).unwrap_or_else(|e| e.exit_code())
+}
+
+#[test]
+fn usage_errors_are_2_and_help_is_0() {
+    for args in [
+        &["sde"][..],
+        &["sde", "trian"],
+        &["sde", "train", "--nonsense"],
+        &["sde", "train", "--device", "tpu"],
+        &["sde", "train", "--threads", "0"],
+        &["sde", "train", "--optim.lr"],
+        &["sde", "train", "--resume", "a", "--config", "b"],
+        &["sde", "sample"],
+        &["sde", "sample", "--run", "a", "--n", "0"],
+        &["sde", "sample", "--run", "a", "--out", "x.png"],
+        &["sde", "sample", "--run", "a", "--optim.lr", "1"],
+        &["sde", "data", "info"],
+    ] {
+        assert_eq!(code(args), super::USAGE, "{args:?}");
+    }
+    assert_eq!(code(&["sde", "--help"]), super::DONE);
+    assert_eq!(code(&["sde", "train", "--help"]), super::DONE);
+    assert_eq!(code(&["sde", "--version"]), super::DONE);
+}
+
+#[test]
+fn failures_are_1_and_commands_give_their_own_code() {
+    let absent = "/no/such/folder";
+    for args in [
+        &["sde", "train", "--config", absent][..],
+        &["sde", "train", "--optim.lrr", "1"],
+        &["sde", "train", "--resume", absent],
+        &["sde", "sample", "--run", absent],
+        &["sde", "data", "info", "mnst"],
+        &["sde", "data", "fetch", "digits"],
+    ] {
+        assert_eq!(code(args), super::FAILED, "{args:?}");
+    }
+    assert_eq!(code(&["sde", "train", "--seed", "7"]), 7);
+    assert_eq!(code(&["sde", "checkpoint", "--run", "x"]), super::INTERRUPTED);
+    assert_eq!(code(&["sde", "data", "list"]), super::DONE);
+    let error = dispatched(&["sde", "sample", "--run", absent])
+        .unwrap_err()
+        .to_string();
+    assert_eq!(error, "/no/such/folder: there is no such run folder");
+}
+
+#[test]
+fn an_absent_device_is_named() {
+    let device: super::DeviceArg = "cuda:99".parse().unwrap();
+    let error = device.resolve().unwrap_err();
+    assert!(error.to_string().starts_with("device cuda:99: "), "{error}");
+    assert_eq!(error.exit_code(), 1);
+    assert_eq!(
+        "cpu".parse::<super::DeviceArg>().unwrap().resolve().unwrap(),
+        tch::Device::Cpu
+    );
+    for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:x"] {
+        assert!(text.parse::<super::DeviceArg>().is_err(), "{text}");
+    }
+}
+
+#[test]
+fn an_error_is_one_line_and_its_causes_follow() {
+    let source = std::io::Error::other("first\nC++ stack");
+    let error = TrainError::Io {
+        action: "write",
+        path: "x".into(),
+        source,
+    };
+    assert_eq!(
+        super::error_lines(&error),
+        ["error: cannot write x", "  caused by: first"]
+    );
+}

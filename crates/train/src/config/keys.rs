@@ -109,10 +109,10 @@ fn quoted(message: &str) -> Vec<String> {
 fn unknown_path(table: &Table, fault: &Fault) -> Vec<String> {
     for end in 1..=fault.path.len() {
         let mut short = skeleton(table, &fault.path[..end]);
-        if let Some(value) = value_at(&mut short, &fault.path[..end]) {
-            if value.is_table() {
-                *value = Value::Table(Table::new());
-            }
+        if let Some(value) = value_at(&mut short, &fault.path[..end])
+            && value.is_table()
+        {
+            *value = Value::Table(Table::new());
         }
         if try_decode(&short).is_err_and(|m| m == fault.message) {
             return fault.path[..end].to_vec();

@@ -292,11 +292,11 @@ fn default_net(table: &mut Table, sources: &mut Sources) {
     };
     let text = format!("the default for data.kind = \"{data}\"");
     let net = table.entry("net").or_insert_with(|| Value::Table(Table::new()));
-    if let Some(net) = net.as_table_mut() {
-        if !net.contains_key("kind") {
-            net.insert("kind".to_string(), Value::from(kind));
-            sources.set("net.kind".to_string(), Source::Default(text));
-        }
+    if let Some(net) = net.as_table_mut()
+        && !net.contains_key("kind")
+    {
+        net.insert("kind".to_string(), Value::from(kind));
+        sources.set("net.kind".to_string(), Source::Default(text));
     }
 }
 
@@ -311,10 +311,10 @@ fn absolute_path(table: &mut Table, sources: &Sources, file: &Path) {
         return;
     }
     let mut path = given.to_path_buf();
-    if let (Source::File { .. }, Some(folder)) = (sources.get("data.path"), file.parent()) {
-        if folder.join(given).exists() {
-            path = folder.join(given);
-        }
+    if let (Source::File { .. }, Some(folder)) = (sources.get("data.path"), file.parent())
+        && folder.join(given).exists()
+    {
+        path = folder.join(given);
     }
     if let Ok(path) = std::path::absolute(&path).map(|p| p.to_string_lossy().into_owned()) {
         *text = path;
@@ -337,11 +337,11 @@ fn default_scaling(table: &mut Table, sources: &mut Sources) {
     let data = table
         .entry("data")
         .or_insert_with(|| Value::Table(Table::from_iter([("kind".to_string(), Value::from("digits"))])));
-    if let Some(data) = data.as_table_mut() {
-        if !data.contains_key("scaling") {
-            data.insert("scaling".to_string(), Value::from("unit"));
-            let text = "the default for sde.kind = \"ve\"".to_string();
-            sources.set("data.scaling".to_string(), Source::Default(text));
-        }
+    if let Some(data) = data.as_table_mut()
+        && !data.contains_key("scaling")
+    {
+        data.insert("scaling".to_string(), Value::from("unit"));
+        let text = "the default for sde.kind = \"ve\"".to_string();
+        sources.set("data.scaling".to_string(), Source::Default(text));
     }
 }

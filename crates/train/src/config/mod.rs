@@ -83,11 +83,17 @@ impl RunConfig {
     /// # Errors
     /// [`TrainError::Config`](crate::TrainError::Config) for a seed that TOML cannot hold (2^63 or more).
     pub fn to_toml(&self) -> Result<String, crate::TrainError> {
-        toml::to_string(self).map_err(|e| crate::TrainError::Config {
+        let refuse = |reason: String| crate::TrainError::Config {
             key: "seed".to_string(),
             value: self.seed.to_string(),
-            reason: format!("TOML cannot hold this configuration: {e}"),
+            reason,
             origin: Source::Code,
-        })
+        };
+        if i64::try_from(self.seed).is_err() {
+            return Err(refuse(
+                "must be below 2^63, the largest number that TOML holds".to_string(),
+            ));
+        }
+        toml::to_string(self).map_err(|e| refuse(format!("TOML cannot hold this configuration: {e}")))
     }
 }

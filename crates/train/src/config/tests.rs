@@ -293,7 +293,8 @@ fn the_resolved_configuration_reproduces_itself() {
             ("seed", "9223372036854775807"),
             ("precond", "edm"),
             ("data", "toy-2d"),
-            ("sampler", "heun"), ("sampler.grid", "karras"),
+            ("sampler", "heun"),
+            ("sampler.grid", "karras"),
         ],
     ] {
         let first = load("name = 'a \"b\"'", arguments).unwrap().config;

@@ -38,13 +38,12 @@ pub fn fetch(set: &SetInfo, from: Option<&Path>) -> Result<Fetched, TrainError> 
             reason,
         });
     }
-    let folder = cache::data_folder(set.name)?;
-    if from.is_none()
-        && set
-            .files
-            .iter()
-            .all(|f| hash_file(&folder.join(f.name)).is_ok_and(|h| h == f.sha256))
-    {
+    fetch_into(cache::data_folder(set.name)?, set, from)
+}
+
+fn fetch_into(folder: PathBuf, set: &SetInfo, from: Option<&Path>) -> Result<Fetched, TrainError> {
+    let whole = |file: &SetFile| hash_file(&folder.join(file.name)).is_ok_and(|hash| hash == file.sha256);
+    if from.is_none() && set.files.iter().all(whole) {
         return Ok(Fetched {
             folder,
             present: true,
@@ -333,3 +332,7 @@ fn run(command: &mut Command, remedy: &str) -> Result<(), TrainError> {
     };
     Err(fail(format!("it ended with {}, {said}", output.status)))
 }
+
+#[cfg(test)]
+#[path = "fetch_tests.rs"]
+mod tests;

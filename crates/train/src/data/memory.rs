@@ -64,10 +64,10 @@ impl MemoryDataset {
                 "it has a single row; a data set needs two or more".to_string(),
             ));
         }
-        if let Some(labels) = &labels {
-            if labels.len() != rows {
-                return Err(refuse(format!("{rows} rows but {} labels", labels.len())));
-            }
+        if let Some(labels) = &labels
+            && labels.len() != rows
+        {
+            return Err(refuse(format!("{rows} rows but {} labels", labels.len())));
         }
         let (mean, std, range) = moments(&values, row_len).map_err(refuse)?;
         if std <= 0.0
@@ -97,33 +97,33 @@ impl MemoryDataset {
     }
 }
 
-/// Mean, standard deviation and range, in `f64`, in two passes.
+/// Mean, standard deviation and range, of values that are checked first.
 fn moments(values: &Values, row_len: usize) -> Result<(f64, f64, (f64, f64)), String> {
-    let each: Box<dyn Fn() -> Box<dyn Iterator<Item = f64>>> = match values {
-        Values::Levels(v, levels) => {
-            if let Some(at) = v.iter().position(|&b| u32::from(b) >= *levels) {
-                return Err(format!(
-                    "row {}: value {} of {levels} levels",
-                    at / row_len,
-                    v[at]
-                ));
-            }
-            Box::new(move || Box::new(v.iter().map(|&b| f64::from(b))))
-        }
-        Values::Real(v) => {
-            if let Some(at) = v.iter().position(|x| !x.is_finite()) {
-                return Err(format!("row {}: a value is {}", at / row_len, v[at]));
-            }
-            Box::new(move || Box::new(v.iter().map(|&x| f64::from(x))))
-        }
-    };
-    let count = each().count() as f64;
-    let mean = each().sum::<f64>() / count;
-    let var = each().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
-    let range = each().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
+    match values {
+        Values::Levels(v, levels) => match v.iter().position(|&b| u32::from(b) >= *levels) {
+            Some(at) => Err(format!(
+                "row {}: value {} of {levels} levels",
+                at / row_len,
+                v[at]
+            )),
+            None => Ok(spread(v.iter().map(|&b| f64::from(b)))),
+        },
+        Values::Real(v) => match v.iter().position(|x| !x.is_finite()) {
+            Some(at) => Err(format!("row {}: a value is {}", at / row_len, v[at])),
+            None => Ok(spread(v.iter().map(|&x| f64::from(x)))),
+        },
+    }
+}
+
+/// In `f64`, in two passes.
+fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, (f64, f64)) {
+    let count = values.clone().count() as f64;
+    let mean = values.clone().sum::<f64>() / count;
+    let var = values.clone().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
+    let range = values.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
         (l.min(v), h.max(v))
     });
-    Ok((mean, var.sqrt(), range))
+    (mean, var.sqrt(), range)
 }
 
 /// Stream of the dequantisation noise: the top bit sets it apart, 26 bits of the epoch, 37 of the row.
