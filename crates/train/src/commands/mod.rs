@@ -13,10 +13,14 @@ use serde::Serialize;
 use crate::TrainError;
 use crate::cli::print_line;
 
-/// Sets the number of libtorch's threads; one a core if none is given.
+/// Sets the number of libtorch's threads. If none is given, `OMP_NUM_THREADS` decides, which libtorch reads itself, and
+/// without that variable there is one a core.
 fn set_threads(threads: Option<u16>) {
-    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let threads = threads.map_or_else(cores, usize::from);
+    let threads = match threads {
+        Some(threads) => usize::from(threads),
+        None if std::env::var_os("OMP_NUM_THREADS").is_some() => return,
+        None => std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
+    };
     tch::set_num_threads(i32::try_from(threads).unwrap_or(i32::MAX));
 }
 

@@ -44,7 +44,8 @@ struct SampleSummary {
     peak_memory_mb: Option<f64>,
 }
 
-/// Draws samples with the averaged weights of the newest whole checkpoint; the answer is the exit code.
+/// Draws samples with the averaged weights of the newest whole checkpoint; the answer is the exit code. Where neither
+/// `--out` nor `--png` is given, `sampled.npz` and `sampled.png` go into the run folder.
 ///
 /// # Errors
 /// The folder is no run, has no whole checkpoint, or the sampler or a file fails.
@@ -94,17 +95,21 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     let samples = model.sample(sampler.as_ref(), options, &stop, &mut show)?;
     let seconds = started.elapsed().as_secs_f64();
     progress.finish();
-    let nothing_named = args.out.is_none() && args.png.is_none();
-    let out = args
-        .out
-        .clone()
-        .or_else(|| nothing_named.then(|| run_dir.join("samples.npz")));
+    let (out, png) = match (&args.out, &args.png) {
+        (None, None) => (
+            Some(run_dir.join("sampled.npz")),
+            Some(run_dir.join("sampled.png")),
+        ),
+        (out, png) => (out.clone(), png.clone()),
+    };
     if !samples.stopped {
         if let Some(path) = &out {
             write_array(&samples, data.scaling(), path)?;
+            progress.say(&format!("samples: {}", path.display()));
         }
-        if let Some(path) = &args.png {
+        if let Some(path) = &png {
             write_picture(&samples, data.scaling(), usize::MAX, path)?;
+            progress.say(&format!("picture: {}", path.display()));
         }
     }
     let summary = SampleSummary {
@@ -116,7 +121,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         samples_per_s: samples.rows() as f64 / seconds.max(1e-9),
         seed: options.seed,
         out,
-        png: args.png.clone(),
+        png,
         peak_memory_mb: peak_memory_mb(),
     };
     if args.json {

@@ -58,6 +58,23 @@ pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
     progress.say(&format!("run folder {}", folder.path().display()));
     let mut options = RunOptions { progress, stop };
     let summary = run(&mut trainer, &folder, &mut options, &mut [])?;
+    let loss = summary
+        .loss
+        .map_or("none".to_owned(), |loss| format!("{loss:.4}"));
+    options.progress.say(&format!(
+        "{}: step {}, loss {loss}, {:.0} s of training at {:.0} images/s, {} samples in {:.1} s; see {}",
+        if summary.interrupted {
+            "interrupted"
+        } else {
+            "done"
+        },
+        summary.steps,
+        summary.seconds,
+        summary.images_per_s,
+        summary.samples,
+        summary.sample_seconds,
+        summary.run_dir.display()
+    ));
     if args.json {
         print_json(&summary)?;
     }

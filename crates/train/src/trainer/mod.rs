@@ -3,6 +3,7 @@
 pub mod artefacts;
 pub mod folder;
 pub mod hook;
+mod keep;
 pub mod lock;
 pub mod memory;
 pub mod order;

@@ -1,7 +1,7 @@
 //! A whole run: from the folder, new or found again, over the loop to the files at its end.
 
 use std::path::PathBuf;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
@@ -94,6 +94,8 @@ struct Run<'a> {
     seconds_before: f64,
     images_before: u64,
     started: Instant,
+    /// Time spent on sample grids, which does not count as training.
+    paused: Duration,
     /// Time and images at the last line of metrics.
     last_line: (Instant, u64),
 }
@@ -134,12 +136,19 @@ impl<'a> Run<'a> {
             seconds_before,
             images_before: images,
             started: now,
+            paused: Duration::ZERO,
             last_line: (now, images),
         })
     }
 
+    /// Seconds of training in this process.
+    fn seconds_here(&self) -> f64 {
+        self.started.elapsed().saturating_sub(self.paused).as_secs_f64()
+    }
+
+    /// Seconds of training in all.
     fn seconds(&self) -> f64 {
-        self.seconds_before + self.started.elapsed().as_secs_f64()
+        self.seconds_before + self.seconds_here()
     }
 
     fn train(
@@ -174,7 +183,10 @@ impl<'a> Run<'a> {
                 self.save(trainer)?;
             }
             if due(sample_every, step) || actions.contains(&Action::Sample) {
+                let before = Instant::now();
                 artefacts::write_grid(trainer, self.folder.path(), &options.stop)?;
+                self.paused += before.elapsed();
+                self.last_line.0 += before.elapsed();
             }
         }
         if self.saved != Some(trainer.state().step) && trainer.state().step > 0 && !self.save(trainer)? {
@@ -242,7 +254,7 @@ impl<'a> Run<'a> {
         let budget = trainer.config().train.budget();
         let loss = state.mean_loss(usize::try_from(every).unwrap_or(usize::MAX));
         let done = trainer.fraction(budget, self.seconds());
-        let rate = (state.images - self.images_before) as f64 / self.started.elapsed().as_secs_f64();
+        let rate = (state.images - self.images_before) as f64 / self.seconds_here();
         options.progress.update(done, || {
             let loss = loss.map_or("none".to_owned(), |loss| format!("{loss:.4}"));
             format!("step {} loss {loss} {rate:.0} images/s", state.step)
@@ -267,12 +279,12 @@ impl<'a> Run<'a> {
 
     fn summary(&self, trainer: &Trainer, interrupted: bool) -> Summary {
         let state = trainer.state();
-        let here = self.started.elapsed().as_secs_f64();
+        let here = self.seconds_here();
         Summary {
             run_dir: self.folder.path().to_path_buf(),
             steps: state.step,
             images: state.images,
-            seconds: self.seconds_before + here,
+            seconds: self.seconds(),
             images_per_s: (state.images - self.images_before) as f64 / here.max(1e-9),
             loss: state.mean_loss(usize::MAX),
             skipped: state.skipped,

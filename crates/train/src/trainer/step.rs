@@ -1,24 +1,20 @@
 //! One training step, and the state that it changes.
 
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Instant;
 
-use score_nets::{ScoreNet, TensorState, named_buffers, named_parameters, weights};
+use score_nets::{ScoreNet, named_buffers, named_parameters};
 use sde_core::{Precond, Sde};
-use solvers::Sampler;
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::hook::{Action, Hook, StepMetrics};
 use super::order::Order;
-use super::signals::StopFlag;
-use crate::checkpoint::{RunState, Snapshot, TENSOR_FILES};
+use crate::checkpoint::RunState;
 use crate::config::{Budget, LossConfig};
 use crate::ema::Ema;
 use crate::loss::{DrawSource, Dsm, Loss};
 use crate::optim::{AdamW, AdamWConfig, FlatParams, Progress, learning_rate};
-use crate::sample::{Model, SampleOptions, Samples};
 use crate::{Dataset, RunConfig, TrainError, Visit};
 
 /// Steps in a row without a finite loss and gradient after which a run gives up.
@@ -28,23 +24,23 @@ pub const MAX_BAD_STEPS: u64 = 10;
 /// [`run`](super::run::run) gives it both.
 #[derive(Debug)]
 pub struct Trainer {
-    config: RunConfig,
-    data: Box<dyn Dataset>,
-    net: Box<dyn ScoreNet>,
-    sde: Arc<dyn Sde>,
-    precond: Precond,
-    loss: Box<dyn Loss>,
-    draws: DrawSource,
-    order: Order,
-    params: FlatParams,
-    buffers: Vec<(String, Tensor)>,
-    optim: AdamW,
-    ema: Ema,
-    state: RunState,
-    bad_streak: u64,
-    device: Device,
-    batch: Tensor,
-    rows: Vec<f32>,
+    pub(super) config: RunConfig,
+    pub(super) data: Box<dyn Dataset>,
+    pub(super) net: Box<dyn ScoreNet>,
+    pub(super) sde: Arc<dyn Sde>,
+    pub(super) precond: Precond,
+    pub(super) loss: Box<dyn Loss>,
+    pub(super) draws: DrawSource,
+    pub(super) order: Order,
+    pub(super) params: FlatParams,
+    pub(super) buffers: Vec<(String, Tensor)>,
+    pub(super) optim: AdamW,
+    pub(super) ema: Ema,
+    pub(super) state: RunState,
+    pub(super) bad_streak: u64,
+    pub(super) device: Device,
+    pub(super) batch: Tensor,
+    pub(super) rows: Vec<f32>,
     _vs: VarStore,
 }
 
@@ -287,114 +283,6 @@ impl Trainer {
         per_row
             .f_mean(Kind::Float)
             .map_err(TrainError::tensor("the loss"))
-    }
-
-    /// Everything that a checkpoint holds; the tensors are views, valid until the next step.
-    pub fn snapshot(&self) -> Snapshot {
-        let with_buffers = |flat: &Tensor| {
-            let mut named = self.params.named_views(flat);
-            named.extend(
-                self.buffers
-                    .iter()
-                    .map(|(name, tensor)| (name.clone(), tensor.shallow_clone())),
-            );
-            named
-        };
-        let (first, second) = self.optim.moments();
-        let prefixed = |prefix: &str, flat: &Tensor| -> Vec<(String, Tensor)> {
-            let views = self.params.named_views(flat);
-            views
-                .into_iter()
-                .map(|(name, view)| (format!("{prefix}.{name}"), view))
-                .collect()
-        };
-        let mut optim = prefixed("first", first);
-        optim.extend(prefixed("second", second));
-        let mut state = self.state.clone();
-        state.optim_updates = self.optim.updates();
-        state.ema_updates = self.ema.updates();
-        Snapshot {
-            net: with_buffers(self.params.values()),
-            ema: with_buffers(self.ema.average()),
-            optim,
-            state,
-        }
-    }
-
-    /// Goes back to a checkpoint whose files have been verified.
-    ///
-    /// # Errors
-    /// The tensors do not fit this network, or the checkpoint is of another seed.
-    pub fn restore(&mut self, folder: &Path, state: &RunState) -> Result<(), TrainError> {
-        if state.seed != self.config.seed {
-            let reason = format!(
-                "the checkpoint has seed {}, the configuration {}",
-                state.seed, self.config.seed
-            );
-            return Err(TrainError::Format {
-                path: folder.to_path_buf(),
-                reason,
-            });
-        }
-        let into = self.snapshot();
-        for (name, tensors) in TENSOR_FILES.into_iter().zip([into.net, into.ema, into.optim]) {
-            weights::load(&folder.join(name), &tensors)?;
-        }
-        self.optim.set_updates(state.optim_updates);
-        self.ema.set_updates(state.ema_updates);
-        self.state = state.clone();
-        self.bad_streak = 0;
-        Ok(())
-    }
-
-    /// The sampler of the configuration.
-    ///
-    /// # Errors
-    /// A key of `[sampler]` is refused.
-    pub fn sampler(&self) -> Result<Box<dyn Sampler<TensorState>>, TrainError> {
-        Ok(self.config.sampler.build(self.sde.as_ref())?)
-    }
-
-    /// Draws samples with the averaged weights.
-    ///
-    /// # Errors
-    /// The sampler or the network fails.
-    pub fn sample(
-        &mut self,
-        sampler: &dyn Sampler<TensorState>,
-        count: u64,
-        seed: u64,
-    ) -> Result<Samples, TrainError> {
-        let options = SampleOptions {
-            count,
-            seed,
-            batch: 0,
-        };
-        self.sample_with(sampler, options, &StopFlag::default(), &mut |_| {})
-    }
-
-    /// As [`Trainer::sample`], with the batch in the caller's hand, progress, and a flag that ends the draw.
-    ///
-    /// # Errors
-    /// As [`Trainer::sample`].
-    pub fn sample_with(
-        &mut self,
-        sampler: &dyn Sampler<TensorState>,
-        options: SampleOptions,
-        stop: &StopFlag,
-        progress: &mut dyn FnMut(f64),
-    ) -> Result<Samples, TrainError> {
-        self.params.swap(self.ema.average_mut());
-        let model = Model {
-            net: self.net.as_ref(),
-            precond: &self.precond,
-            sde: self.sde.as_ref(),
-            shape: self.data.shape(),
-            device: self.device,
-        };
-        let samples = model.sample(sampler, options, stop, progress);
-        self.params.swap(self.ema.average_mut());
-        samples
     }
 
     /// Trains in memory until the budget of the configuration is spent, without a folder.

@@ -193,3 +193,48 @@ fn a_folder_in_use_is_refused() {
     let said = fails(place.resume("run", &["--optim.lr", "1"]), 2);
     assert!(said.contains("--optim.lr"), "{said}");
 }
+
+#[test]
+fn memory_does_not_grow_over_steps() {
+    let _alone = alone();
+    let place = Place::new();
+    let peak = |run: &str, steps: &str| {
+        let more = [
+            "--train.steps",
+            steps,
+            "--train.checkpoint_every",
+            "0",
+            "--train.samples",
+            "0",
+        ];
+        json(&ok(place.train(run, &more)))["peak_memory_mb"].as_f64()
+    };
+    // Known on Linux only.
+    let (Some(short), Some(long)) = (peak("short", "100"), peak("long", "2000")) else {
+        return;
+    };
+    println!("peak memory: {short:.1} MiB after 100 steps, {long:.1} after 2,000");
+    assert!(
+        long < short + 8.0,
+        "{short} MiB after 100 steps, {long} after 2,000"
+    );
+}
+
+#[test]
+fn a_budget_in_seconds_ends_the_run_in_time() {
+    let _alone = alone();
+    let place = Place::new();
+    let more = [
+        "--train.seconds",
+        "1.5",
+        "--train.checkpoint_every",
+        "0",
+        "--train.samples",
+        "0",
+    ];
+    let said = json(&ok(place.train("run", &more)));
+    let seconds = said["seconds"].as_f64().expect("a number");
+    assert!((1.5..10.0).contains(&seconds), "{said}");
+    // Spent is spent, also for a later process.
+    assert_eq!(json(&ok(place.resume("run", &[])))["steps"], said["steps"]);
+}

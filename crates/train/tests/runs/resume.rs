@@ -136,3 +136,30 @@ fn a_second_run_in_the_same_folder_is_refused() {
     let step = place.checkpoints("run").last().expect("a checkpoint").0;
     ok(place.resume("run", &["--train.steps", &(step + 1).to_string()]));
 }
+
+#[test]
+fn a_run_interrupted_while_it_draws_its_samples_draws_them_later() {
+    let _alone = alone();
+    let place = Place::new();
+    let more = [
+        "--train.steps",
+        "5",
+        "--train.samples",
+        "100000000",
+        "--sampler.steps",
+        "50",
+    ];
+    let mut child = start(place.train("run", &more));
+    wait_until("the loss curve, written just before", || {
+        place.path("run/loss.svg").exists()
+    });
+    signal(&child, "INT");
+    assert_eq!(child.wait().expect("still ours").code(), Some(130));
+    assert!(!place.path("run/samples.npz").exists());
+    let said = json(&ok(place.resume("run", &["--train.samples", "8"])));
+    assert_eq!(
+        (said["steps"].as_u64(), said["samples"].as_u64()),
+        (Some(5), Some(8))
+    );
+    assert!(place.path("run/samples.npz").exists());
+}

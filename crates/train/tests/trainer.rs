@@ -1,0 +1,209 @@
+//! The trainer as a library: own parts, hooks, steps that are not finite.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use score_nets::{NetError, ScoreNet};
+use tch::{Device, Kind, Tensor, nn};
+use train::checkpoint::RunState;
+use train::data::{MemoryDataset, ScalingKind, Values};
+use train::log::ProgressReport;
+use train::loss::{Loss, TrainDraw};
+use train::trainer::step::MAX_BAD_STEPS;
+use train::trainer::{Action, RunFolder, RunOptions, StepMetrics, StopFlag, Trainer, run};
+use train::{RunConfig, TrainError};
+
+#[derive(Debug)]
+struct Net(nn::Linear);
+
+impl ScoreNet for Net {
+    fn forward(&self, x: &Tensor, time: &Tensor, _train: bool) -> Result<Tensor, NetError> {
+        Ok(Tensor::f_cat(&[x, &(time / 999.0).f_unsqueeze(1)?], 1)?.apply(&self.0))
+    }
+}
+
+fn config(steps: u64) -> RunConfig {
+    let text = format!(
+        "data.kind = 'toy-2d'\nseed = 2\n[train]\nsteps = {steps}\nbatch = 16\nsamples = 4\ncheckpoint_every = 0\n\
+         [sampler]\nkind = 'heun'\nsteps = 3\n[optim]\nlr = 1e-2\nwarmup_images = 0\nschedule = 'constant'"
+    );
+    train::config::load_text(&text, "test".as_ref(), &[])
+        .expect("a valid table")
+        .config
+}
+
+fn trainer(config: &RunConfig) -> Trainer {
+    tch::set_num_threads(1);
+    tch::manual_seed(1);
+    let ring: Vec<f32> = (0..200)
+        .flat_map(|i| [(i as f32).cos(), (i as f32).sin()])
+        .collect();
+    let data = MemoryDataset::new("ring", &[2], Values::Real(ring), None, ScalingKind::None, false);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let net = Net(nn::linear(vs.root() / "only", 3, 2, Default::default()));
+    Trainer::with_parts(config, Box::new(data.expect("a ring")), vs, Box::new(net)).expect("parts that fit")
+}
+
+fn weights(trainer: &Trainer) -> Vec<Vec<f32>> {
+    let snapshot = trainer.snapshot();
+    let all = snapshot.net.iter().chain(&snapshot.ema).chain(&snapshot.optim);
+    all.map(|(_, t)| Vec::<f32>::try_from(t.contiguous().view(-1)).expect("float values"))
+        .collect()
+}
+
+/// The mean of the squared output, but NaN while `bad` says so.
+#[derive(Debug)]
+struct Moody {
+    bad: Vec<usize>,
+    call: std::sync::atomic::AtomicUsize,
+}
+
+impl Loss for Moody {
+    fn per_row(&self, net: &dyn ScoreNet, x0: &Tensor, draw: &TrainDraw) -> Result<Tensor, TrainError> {
+        let call = self.call.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        let time = Tensor::zeros([x0.size()[0]], (Kind::Float, Device::Cpu));
+        let per_row = net
+            .forward(x0, &time, draw.train)?
+            .square()
+            .mean_dim(1, false, Kind::Float);
+        Ok(if self.bad.contains(&call) {
+            per_row * f64::NAN
+        } else {
+            per_row
+        })
+    }
+}
+
+fn moody(bad: Vec<usize>) -> Trainer {
+    trainer(&config(1000)).with_loss(Box::new(Moody {
+        bad,
+        call: Default::default(),
+    }))
+}
+
+#[test]
+fn a_step_that_is_not_finite_changes_nothing_but_the_count() {
+    let mut trainer = moody(vec![2, 3]);
+    for step in 0..6 {
+        let before = weights(&trainer);
+        let metrics = trainer.step(0.0).expect("a step");
+        let bad = step == 2 || step == 3;
+        assert_eq!(metrics.skipped, bad);
+        assert_eq!(metrics.loss.is_nan(), bad);
+        assert_eq!(weights(&trainer) == before, bad, "step {step}");
+    }
+    assert_eq!((trainer.state().step, trainer.state().skipped), (6, 2));
+    assert_eq!(trainer.state().recent_losses.len(), 4);
+    assert_eq!(trainer.snapshot().state.optim_updates, 4);
+}
+
+#[test]
+fn many_such_steps_in_a_row_end_the_run() {
+    let mut trainer = moody((1..100).collect());
+    trainer.step(0.0).expect("a good step");
+    let before = weights(&trainer);
+    for _ in 1..MAX_BAD_STEPS {
+        assert!(trainer.step(0.0).expect("not yet").skipped);
+        assert!(!trainer.healthy().expect("no failure"));
+    }
+    let error = trainer.step(0.0).expect_err("too many");
+    assert!(
+        matches!(
+            error,
+            TrainError::Diverged {
+                step: 11,
+                streak: 10,
+                ..
+            }
+        ),
+        "{error:?}"
+    );
+    assert_eq!(weights(&trainer), before);
+}
+
+#[test]
+fn hooks_see_every_step_and_may_save_sample_and_stop() {
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let config = config(1_000_000);
+    let mut trainer = trainer(&config);
+    let run_folder = RunFolder::create(&folder.path().join("run"), &config).expect("an absent folder");
+    let seen = Rc::new(RefCell::new(Vec::new()));
+    let kept = Rc::clone(&seen);
+    let mut hook = move |state: &RunState, metrics: &StepMetrics| {
+        assert!(metrics.loss.is_finite() && metrics.grad_norm > 0.0 && metrics.lr == 1e-2);
+        kept.borrow_mut().push(state.step);
+        match state.step {
+            3 => Action::Save,
+            5 => Action::Sample,
+            7 => Action::Stop,
+            _ => Action::None,
+        }
+    };
+    let mut options = RunOptions {
+        progress: ProgressReport::silent(),
+        stop: StopFlag::default(),
+    };
+    let summary = run(&mut trainer, &run_folder, &mut options, &mut [&mut hook]).expect("a run");
+    assert_eq!(*seen.borrow(), (1..=7).collect::<Vec<u64>>());
+    assert_eq!(
+        (summary.steps, summary.samples, summary.interrupted),
+        (7, 4, false)
+    );
+    for file in [
+        "checkpoints/step_00000003/net.safetensors",
+        "checkpoints/step_00000007/net.safetensors",
+        "samples/step_00000005.png",
+        "samples.npz",
+    ] {
+        assert!(run_folder.path().join(file).is_file(), "{file}");
+    }
+}
+
+#[test]
+fn sampling_leaves_training_as_it_was() {
+    let (mut plain, mut sampled) = (trainer(&config(100)), trainer(&config(100)));
+    for _ in 0..5 {
+        plain.step(0.0).expect("a step");
+        sampled.step(0.0).expect("a step");
+        let sampler = sampled.sampler().expect("a valid table");
+        assert_eq!(sampled.sample(sampler.as_ref(), 7, 1).expect("samples").rows(), 7);
+    }
+    assert_eq!(weights(&plain), weights(&sampled));
+}
+
+#[test]
+fn the_same_seed_gives_the_same_run_and_another_another() {
+    let run = |seed| {
+        let mut config = config(100);
+        config.seed = seed;
+        let mut trainer = trainer(&config);
+        (0..5)
+            .map(|_| trainer.step(0.0).expect("a step").loss)
+            .collect::<Vec<_>>()
+    };
+    assert_eq!(run(1), run(1));
+    assert_ne!(run(1), run(2));
+}
+
+#[test]
+fn a_batch_larger_than_the_data_is_refused() {
+    let mut config = config(1);
+    config.train.batch = 201;
+    tch::set_num_threads(1);
+    let data = MemoryDataset::new(
+        "ring",
+        &[2],
+        Values::Real(vec![0.5, 1.0, 0.0, 2.0]),
+        None,
+        ScalingKind::None,
+        false,
+    );
+    let vs = nn::VarStore::new(Device::Cpu);
+    let net = Net(nn::linear(vs.root() / "only", 3, 2, Default::default()));
+    let built = Trainer::with_parts(&config, Box::new(data.expect("two rows")), vs, Box::new(net));
+    let error = built.expect_err("two rows").to_string();
+    assert!(
+        error.contains("2 rows") && error.contains("train.batch"),
+        "{error}"
+    );
+}
