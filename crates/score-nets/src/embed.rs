@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 use tch::nn::Path;
 use tch::{Kind, TchError, Tensor};
 
-use crate::layers::Linear;
+use crate::layers::{Linear, silu};
 
 /// Which frequencies a time embedding has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -88,7 +88,7 @@ impl TimeEmbedding {
             true => self.features(&time.f_narrow(0, 0, 1)?)?,
             false => self.features(time)?,
         };
-        let h = self.linear1.forward(&features)?.f_silu()?;
-        self.linear2.forward(&h)?.f_silu()
+        let h = silu(self.linear1.forward(&features)?)?;
+        silu(self.linear2.forward(&h)?)
     }
 }

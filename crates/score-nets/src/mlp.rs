@@ -5,7 +5,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use crate::embed::{Embedding, TimeEmbedding};
-use crate::layers::{LayerNorm, Linear};
+use crate::layers::{LayerNorm, Linear, silu};
 use crate::unet::check_input;
 use crate::{NetError, ScoreNet};
 
@@ -151,13 +151,13 @@ impl ScoreNet for Mlp {
         let mut h = self.x_proj.forward(&flat)?.f_add(&self.t_proj.forward(&time)?)?;
         for block in &self.blocks {
             let inner = block.linear1.forward(&block.norm.forward(&h)?)?;
-            let mut inner = inner.f_add(&block.time.forward(&time)?)?.f_silu()?;
+            let mut inner = silu(inner.f_add(&block.time.forward(&time)?)?)?;
             if train && self.dropout > 0.0 {
                 inner = inner.f_dropout(self.dropout, true)?;
             }
             h = h.f_add(&block.linear2.forward(&inner)?)?;
         }
-        let out = self.out.forward(&self.norm_out.forward(&h)?.f_silu()?)?;
+        let out = self.out.forward(&silu(self.norm_out.forward(&h)?)?)?;
         Ok(out.f_view(x.size().as_slice())?)
     }
 }

@@ -71,12 +71,20 @@ pub enum NetConfig {
 }
 
 impl NetConfig {
-    /// A network that does for data of this shape (one row, without the batch): the U-Net of its dimension, the
-    /// MLP for flat vectors and everything else.
+    /// A network that does for data of this shape (one row, without the batch): the U-Net of its dimension, with
+    /// as many levels (three at most) as keep the lowest resolution at four or more; the MLP for flat vectors and
+    /// everything else.
     pub fn recommended_defaults(shape: &[i64]) -> Self {
+        let levels = match shape[1.min(shape.len())..].iter().max() {
+            Some(..=7) => 1,
+            Some(..=15) => 2,
+            _ => 3,
+        };
+        let mut unet = UnetConfig::default();
+        unet.channel_mult.truncate(levels);
         match shape.len() {
-            2 => NetConfig::Unet1d(UnetConfig::default()),
-            3 => NetConfig::Unet2d(UnetConfig::default()),
+            2 => NetConfig::Unet1d(unet),
+            3 => NetConfig::Unet2d(unet),
             _ => NetConfig::Mlp(MlpConfig::default()),
         }
     }

@@ -56,6 +56,35 @@ fn param_count_of_a_small_unet() {
     );
 }
 
+/// Counted by an independent implementation of the same networks in PyTorch.
+#[test]
+fn param_count_of_the_default_unets() {
+    let config = NetConfig::recommended_defaults(&[1, 8, 8]);
+    assert_eq!(config.param_count(&[1, 8, 8]).expect("sound"), 1_079_009);
+    let three_levels = NetConfig::Unet2d(UnetConfig::default());
+    assert_eq!(three_levels.param_count(&[1, 8, 8]).expect("sound"), 1_741_729);
+    assert_eq!(NetConfig::output_size(&[1, 8, 8]), 64);
+}
+
+#[test]
+fn recommended_defaults_fit_every_shape() {
+    for shape in [
+        &[1][..],
+        &[64],
+        &[1, 1],
+        &[2, 5],
+        &[1, 24],
+        &[3, 140],
+        &[1, 1, 1],
+        &[1, 8, 8],
+        &[3, 28, 30],
+        &[1, 2, 2, 2],
+    ] {
+        let config = NetConfig::recommended_defaults(shape);
+        assert!(config.param_count(shape).expect("sound") > 0, "{shape:?}");
+    }
+}
+
 #[test]
 fn output_has_the_shape_of_the_input() {
     for (config, shape) in small() {

@@ -198,14 +198,14 @@ fn every_truncation_is_refused() {
     );
 }
 
-/// Whatever bit of prefix or header flips, the answer is an error or the same tensors, never a panic.
+/// Whichever bit of the prefix (all) or the header (every third) flips, the answer is an error or the same tensors, never a panic.
 #[test]
 fn flipped_header_bits_do_no_harm() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = saved(folder.path());
     let bytes = fs::read(&path).expect("there");
     let header = 8 + u64::from_le_bytes(bytes[..8].try_into().expect("eight bytes")) as usize;
-    for bit in 0..8 * header {
+    for bit in (0..8 * header).filter(|bit| *bit < 64 || bit % 3 == 0) {
         let mut flipped = bytes.clone();
         flipped[bit / 8] ^= 1 << (bit % 8);
         fs::write(&path, &flipped).expect("writes");

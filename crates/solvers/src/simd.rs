@@ -42,22 +42,46 @@ fn arch() -> pulp::Arch {
     }
 }
 
-struct Call<F, A> {
-    kernel: F,
-    args: A,
+/// Work that [`dispatch`] compiles for each instruction set. `run` must be `#[inline(always)]`, and so must all that
+/// it calls in its loops: a function compiled apart loses the instruction set. See [`kernels`].
+pub(crate) trait Kernel {
+    type Output;
+
+    fn run(self) -> Self::Output;
 }
 
-impl<A, R, F: FnOnce(A) -> R> pulp::WithSimd for Call<F, A> {
-    type Output = R;
+struct Op<K>(K);
+
+impl<K: Kernel> pulp::WithSimd for Op<K> {
+    type Output = K::Output;
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) -> R {
-        (self.kernel)(self.args)
+    fn with_simd<S: pulp::Simd>(self, _simd: S) -> K::Output {
+        self.0.run()
     }
 }
 
-/// Runs a kernel with the instruction set chosen. `kernel` must be the name of a function marked
-/// `#[inline(always)]` (a closure might be compiled apart and lose the instruction set).
-pub(crate) fn dispatch<A, R>(kernel: impl FnOnce(A) -> R, args: A) -> R {
-    arch().dispatch(Call { kernel, args })
+/// Runs a kernel with the instruction set chosen.
+pub(crate) fn dispatch<K: Kernel>(kernel: K) -> K::Output {
+    arch().dispatch(Op(kernel))
 }
+
+/// Declares kernels: each a struct around the arguments of a function marked `#[inline(always)]`. (Passing the
+/// function itself would not do: the compiler's glue around functions as values is compiled apart.)
+macro_rules! kernels {
+    ($($name:ident<$($l:lifetime,)* $T:ident $(, const $C:ident: $CT:ty)*>($args:ty) -> $out:ty = $body:ident;)*) => {$(
+        struct $name<$($l,)* $T: $crate::real::Real $(, const $C: $CT)*>($args);
+
+        impl<$($l,)* $T: $crate::real::Real $(, const $C: $CT)*> $crate::simd::Kernel
+            for $name<$($l,)* $T $(, $C)*>
+        {
+            type Output = $out;
+
+            #[inline(always)]
+            fn run(self) -> $out {
+                $body::<$T $(, $C)*>(self.0)
+            }
+        }
+    )*};
+}
+pub(crate) use kernels;

@@ -63,6 +63,6 @@ impl Attention {
         let out = self
             .proj
             .forward(&mixed.f_view([rows, self.channels, positions])?)?;
-        out.f_reshape(size.as_slice())?.f_add(x)
+        out.f_reshape(size.as_slice())?.f_add_(x)
     }
 }

@@ -15,6 +15,15 @@ pub(crate) fn fan_average(dims: &[i64], scale: f64) -> Init {
     }
 }
 
+/// `x / (1 + exp(-x))`, in place where no gradient needs `x`, which must be a result that nobody else holds.
+pub(crate) fn silu(mut x: Tensor) -> Result<Tensor, TchError> {
+    if x.requires_grad() {
+        x.f_silu()
+    } else {
+        x.f_silu_()
+    }
+}
+
 /// `y = x W^T + b` on the last axis.
 #[derive(Debug)]
 pub struct Linear {

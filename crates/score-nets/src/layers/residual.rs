@@ -3,7 +3,7 @@
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
-use super::{Conv, GroupNorm, Linear, Space};
+use super::{Conv, GroupNorm, Linear, Space, silu};
 use crate::TimeMode;
 
 /// What all residual blocks of a network share.
@@ -103,22 +103,23 @@ impl Residual {
         for _ in 0..space.axes() {
             time = time.f_unsqueeze(-1)?;
         }
-        let h = self.conv1.forward(&self.norm1.forward(x)?.f_silu()?)?;
+        let mut h = self.conv1.forward(&silu(self.norm1.forward(x)?)?)?;
         let h = match time_mode {
-            TimeMode::Add => self.norm2.forward(&h.f_add(&time)?)?,
+            TimeMode::Add => self.norm2.forward(&h.f_add_(&time)?)?,
             TimeMode::ScaleShift => {
                 let parts = time.f_chunk(2, 1)?;
                 parts[1].f_addcmul(&self.norm2.forward(&h)?, &parts[0].f_add_scalar(1.0)?)?
             }
         };
-        let mut h = h.f_silu()?;
+        let mut h = silu(h)?;
         if train && dropout > 0.0 {
             h = h.f_dropout(dropout, true)?;
         }
-        let h = self.conv2.forward(&h)?;
+        // In place: no gradient needs the output of a convolution.
+        let mut h = self.conv2.forward(&h)?;
         match &self.skip {
-            Some(skip) => h.f_add(&skip.forward(x)?),
-            None => h.f_add(x),
+            Some(skip) => h.f_add_(&skip.forward(x)?),
+            None => h.f_add_(x),
         }
     }
 }

@@ -14,7 +14,7 @@ pub(crate) use plan::Plan;
 
 use crate::NetError;
 use crate::embed::TimeEmbedding;
-use crate::layers::{Attention, Conv, Downsample, GroupNorm, Residual, ResidualOptions, Upsample};
+use crate::layers::{Attention, Conv, Downsample, GroupNorm, Residual, ResidualOptions, Upsample, silu};
 
 #[derive(Debug)]
 enum Layer {
@@ -133,7 +133,7 @@ impl Unet {
                 Layer::Up(up) => up.forward(&h)?,
             };
         }
-        Ok(self.conv_out.forward(&self.norm_out.forward(&h)?.f_silu()?)?)
+        Ok(self.conv_out.forward(&silu(self.norm_out.forward(&h)?)?)?)
     }
 }
 

@@ -27,7 +27,10 @@ use pulp::bytemuck::cast_slice;
 use super::normal::pair;
 use super::philox::{Keys, keys, wide_rounds};
 use super::{Draw, philox::philox4x32_10};
-use crate::{real::Real, simd};
+use crate::{
+    real::Real,
+    simd::{self, kernels},
+};
 
 /// Words (of one kind) handled at a time: what lies in scratch between two loops, well inside L1.
 const LANES: usize = 128;
@@ -56,6 +59,15 @@ impl Address {
     fn last_word(&self, group: u64) -> u64 {
         self.tag | (group >> 32) << 8
     }
+}
+
+kernels! {
+    SingleColumn<'a, T>((&'a Address, u64, &'a mut [T])) -> () = single_column;
+    TwoPlanes<'a, T>((&'a Address, u64, &'a mut [T])) -> () = two_planes;
+    TwoColumns<'a, T>((&'a Address, u64, &'a mut [T])) -> () = two_columns;
+    ManyPlanes<'a, T>((&'a Address, u64, usize, &'a mut [T])) -> () = many_planes;
+    ShortRows<'a, T>((&'a Address, u64, usize, &'a mut [T])) -> () = short_rows;
+    LongRows<'a, T>((&'a Address, u64, usize, &'a mut [T])) -> () = long_rows;
 }
 
 /// Uniform on (0, 1), 52 bits and never an end, for (seed, draw, row); independent of all normals.
@@ -93,9 +105,9 @@ pub(crate) fn fill_planes<T: Real>(seed: u64, draw: Draw, first_row: u64, rows: 
     }
     let address = Address::new(seed, draw);
     match out.len() / rows {
-        1 => simd::dispatch(single_column::<T>, (&address, first_row, out)),
-        2 => simd::dispatch(two_planes::<T>, (&address, first_row, out)),
-        _ => simd::dispatch(many_planes::<T>, (&address, first_row, rows, out)),
+        1 => simd::dispatch(SingleColumn::<T>((&address, first_row, out))),
+        2 => simd::dispatch(TwoPlanes::<T>((&address, first_row, out))),
+        _ => simd::dispatch(ManyPlanes::<T>((&address, first_row, rows, out))),
     }
 }
 
@@ -107,10 +119,10 @@ fn fill_rows<T: Real>(seed: u64, draw: Draw, first_row: u64, row_len: usize, out
     }
     let address = Address::new(seed, draw);
     match row_len {
-        1 => simd::dispatch(single_column::<T>, (&address, first_row, out)),
-        2 => simd::dispatch(two_columns::<T>, (&address, first_row, out)),
-        3..LONG_ROW => simd::dispatch(short_rows::<T>, (&address, first_row, row_len, out)),
-        _ => simd::dispatch(long_rows::<T>, (&address, first_row, row_len, out)),
+        1 => simd::dispatch(SingleColumn::<T>((&address, first_row, out))),
+        2 => simd::dispatch(TwoColumns::<T>((&address, first_row, out))),
+        3..LONG_ROW => simd::dispatch(ShortRows::<T>((&address, first_row, row_len, out))),
+        _ => simd::dispatch(LongRows::<T>((&address, first_row, row_len, out))),
     }
 }
 

@@ -6,9 +6,10 @@ use sde_core::{Mixture, Sde};
 
 use super::coefs::{Cache, Coefs};
 use super::kernels::{Batch, LANES, full, isotropic, small};
-use super::per_row::{Pushed, Spectra, Strip, strip};
+use super::per_row::{Pushed, Scratch, Spectra, Strip, strip};
 use crate::real::Real;
-use crate::{Coef, HostBatch, ScoreFn, ScoreVjp, SolveError, State, simd};
+use crate::simd::{self, kernels};
+use crate::{Coef, HostBatch, ScoreFn, ScoreVjp, SolveError, State};
 
 /// The score `grad_x ln p_t(x)` of a Gaussian mixture under an SDE, and its vector-Jacobian product, on
 /// [`HostBatch`]es. The formulas and their source stand with [`sde_core::NoisedMixture`], which is the oracle that
@@ -87,17 +88,14 @@ impl<T: Real> MixtureScore<T> {
                 (at.mean_coef[l], at.var[l]) = (mean_coef, var);
             }
             let vjp = vjp.as_mut().map(|(v, out)| (&**v, &mut **out));
-            simd::dispatch(
-                strip::<T>,
-                (
-                    &self.spectra,
-                    &at,
-                    x.planes(),
-                    score.planes_mut(),
-                    vjp,
-                    &mut scratch,
-                ),
-            );
+            simd::dispatch(StripScore::<T>((
+                &self.spectra,
+                &at,
+                x.planes(),
+                score.planes_mut(),
+                vjp,
+                &mut scratch,
+            )));
         }
     }
 }
@@ -133,25 +131,32 @@ impl<T: Real> ScoreVjp<HostBatch<T>> for MixtureScore<T> {
     }
 }
 
+kernels! {
+    Small<'a, T, const D: usize, const K: usize>((&'a Coefs<T>, Batch<'a, T>)) -> () = small;
+    Isotropic<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]])) -> () = isotropic;
+    Full<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]], &'a mut [[T; LANES]])) -> () = full;
+    StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Pushed<'a, T>, &'a mut Scratch<T>)) -> () = strip;
+}
+
 /// Picks the kernel for the shape.
 fn one_time<T: Real>(coefs: &Coefs<T>, batch: Batch<T>) {
     let components = coefs.log_weights.len();
     match (coefs.dim, components) {
-        (1, 1) => simd::dispatch(small::<T, 1, 1>, (coefs, batch)),
-        (1, 2) => simd::dispatch(small::<T, 1, 2>, (coefs, batch)),
-        (1, 3) => simd::dispatch(small::<T, 1, 3>, (coefs, batch)),
-        (2, 1) => simd::dispatch(small::<T, 2, 1>, (coefs, batch)),
-        (2, 2) => simd::dispatch(small::<T, 2, 2>, (coefs, batch)),
-        (2, 3) => simd::dispatch(small::<T, 2, 3>, (coefs, batch)),
-        (2, 4) => simd::dispatch(small::<T, 2, 4>, (coefs, batch)),
+        (1, 1) => simd::dispatch(Small::<T, 1, 1>((coefs, batch))),
+        (1, 2) => simd::dispatch(Small::<T, 1, 2>((coefs, batch))),
+        (1, 3) => simd::dispatch(Small::<T, 1, 3>((coefs, batch))),
+        (2, 1) => simd::dispatch(Small::<T, 2, 1>((coefs, batch))),
+        (2, 2) => simd::dispatch(Small::<T, 2, 2>((coefs, batch))),
+        (2, 3) => simd::dispatch(Small::<T, 2, 3>((coefs, batch))),
+        (2, 4) => simd::dispatch(Small::<T, 2, 4>((coefs, batch))),
         (_, _) if coefs.isotropic => {
             let mut weights = vec![[T::ZERO; LANES]; components];
-            simd::dispatch(isotropic::<T>, (coefs, batch, &mut weights[..]));
+            simd::dispatch(Isotropic::<T>((coefs, batch, &mut weights[..])));
         }
         _ => {
             let mut y = vec![[T::ZERO; LANES]; components * coefs.dim];
             let mut weights = vec![[T::ZERO; LANES]; components];
-            simd::dispatch(full::<T>, (coefs, batch, &mut y[..], &mut weights[..]));
+            simd::dispatch(Full::<T>((coefs, batch, &mut y[..], &mut weights[..])));
         }
     }
 }

@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::{Coef, State, Tolerance};
 use crate::real::Real;
-use crate::simd;
+use crate::simd::{self, kernels};
 
 /// Rows whose coefficients are cast at a time.
 const STRIP: usize = 64;
@@ -102,7 +102,7 @@ impl<T: Real> State for HostBatch<T> {
 
     fn scale(&mut self, a: Coef) {
         if self.rows > 0 {
-            simd::dispatch(scale::<T>, (&mut self.values, self.rows, a));
+            simd::dispatch(Scale::<T>((&mut self.values, self.rows, a)));
         }
     }
 
@@ -115,7 +115,7 @@ impl<T: Real> State for HostBatch<T> {
         self.assert_same_shape(other);
         assert_eq!(out.len(), self.rows, "one number a row");
         if self.rows > 0 {
-            simd::dispatch(dot_rows::<T>, (&self.values, &other.values, out));
+            simd::dispatch(DotRows::<T>((&self.values, &other.values, out)));
         }
     }
 
@@ -124,7 +124,7 @@ impl<T: Real> State for HostBatch<T> {
         self.assert_same_shape(y1);
         assert_eq!(out.len(), self.rows, "one number a row");
         if self.rows > 0 {
-            simd::dispatch(error_rows::<T>, (&self.values, &y0.values, &y1.values, tol, out));
+            simd::dispatch(ErrorRows::<T>((&self.values, &y0.values, &y1.values, tol, out)));
         }
     }
 
@@ -132,7 +132,7 @@ impl<T: Real> State for HostBatch<T> {
         self.assert_same_shape(src);
         assert_eq!(take.len(), self.rows, "one flag a row");
         if self.rows > 0 {
-            simd::dispatch(select_rows::<T>, (&mut self.values, &src.values, take));
+            simd::dispatch(SelectRows::<T>((&mut self.values, &src.values, take)));
         }
     }
 
@@ -165,16 +165,17 @@ impl<T: Real> State for HostBatch<T> {
             let out = &mut self.values[..];
             match head {
                 [] => out.fill(T::ZERO),
-                [a] => simd::dispatch(lincomb::<T, 1, false>, (out, self.rows, [*a].map(slices))),
-                [a, b] => simd::dispatch(lincomb::<T, 2, false>, (out, self.rows, [*a, *b].map(slices))),
+                [a] => simd::dispatch(Lincomb::<T, 1, false>((out, self.rows, [*a].map(slices)))),
+                [a, b] => simd::dispatch(Lincomb::<T, 2, false>((out, self.rows, [*a, *b].map(slices)))),
                 [a, b, c] => {
-                    simd::dispatch(lincomb::<T, 3, false>, (out, self.rows, [*a, *b, *c].map(slices)))
+                    simd::dispatch(Lincomb::<T, 3, false>((out, self.rows, [*a, *b, *c].map(slices))))
                 }
                 [a, b, c, d, ..] => {
-                    simd::dispatch(
-                        lincomb::<T, FUSED, false>,
-                        (out, self.rows, [*a, *b, *c, *d].map(slices)),
-                    );
+                    simd::dispatch(Lincomb::<T, FUSED, false>((
+                        out,
+                        self.rows,
+                        [*a, *b, *c, *d].map(slices),
+                    )));
                 }
             }
         }
@@ -182,7 +183,7 @@ impl<T: Real> State for HostBatch<T> {
     }
 
     fn first_non_finite_row(&self) -> Option<usize> {
-        if self.rows == 0 || simd::dispatch(all_finite::<T>, &self.values) {
+        if self.rows == 0 || simd::dispatch(AllFinite::<T>(&self.values)) {
             return None;
         }
         (0..self.rows).find(|row| (0..self.dim).any(|d| !self.values[d * self.rows + row].is_finite()))
@@ -198,16 +199,17 @@ impl<T: Real> HostBatch<T> {
         for group in terms.chunks(FUSED) {
             let out = &mut self.values[..];
             match group {
-                [a] => simd::dispatch(lincomb::<T, 1, true>, (out, self.rows, [*a].map(slices))),
-                [a, b] => simd::dispatch(lincomb::<T, 2, true>, (out, self.rows, [*a, *b].map(slices))),
+                [a] => simd::dispatch(Lincomb::<T, 1, true>((out, self.rows, [*a].map(slices)))),
+                [a, b] => simd::dispatch(Lincomb::<T, 2, true>((out, self.rows, [*a, *b].map(slices)))),
                 [a, b, c] => {
-                    simd::dispatch(lincomb::<T, 3, true>, (out, self.rows, [*a, *b, *c].map(slices)))
+                    simd::dispatch(Lincomb::<T, 3, true>((out, self.rows, [*a, *b, *c].map(slices))))
                 }
                 [a, b, c, d, ..] => {
-                    simd::dispatch(
-                        lincomb::<T, FUSED, true>,
-                        (out, self.rows, [*a, *b, *c, *d].map(slices)),
-                    );
+                    simd::dispatch(Lincomb::<T, FUSED, true>((
+                        out,
+                        self.rows,
+                        [*a, *b, *c, *d].map(slices),
+                    )));
                 }
                 [] => {}
             }
@@ -220,6 +222,15 @@ type Term<'a, T> = (Coef<'a>, &'a [T]);
 
 fn slices<'a, T: Real>((a, x): (Coef<'a>, &'a HostBatch<T>)) -> Term<'a, T> {
     (a, &x.values)
+}
+
+kernels! {
+    Lincomb<'a, T, const N: usize, const ADD: bool>((&'a mut [T], usize, [Term<'a, T>; N])) -> () = lincomb;
+    Scale<'a, T>((&'a mut [T], usize, Coef<'a>)) -> () = scale;
+    DotRows<'a, T>((&'a [T], &'a [T], &'a mut [f64])) -> () = dot_rows;
+    ErrorRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows;
+    SelectRows<'a, T>((&'a mut [T], &'a [T], &'a [bool])) -> () = select_rows;
+    AllFinite<'a, T>(&'a [T]) -> bool = all_finite;
 }
 
 /// `y <- [y +] sum_k a_k x_k` in one pass, added in order.
@@ -340,7 +351,7 @@ fn select_rows<T: Real>((y, x, take): (&mut [T], &[T], &[bool])) {
 }
 
 #[inline(always)]
-fn all_finite<T: Real>(values: &Vec<T>) -> bool {
+fn all_finite<T: Real>(values: &[T]) -> bool {
     let mut bad = false;
     for value in values {
         bad |= !value.is_finite();
