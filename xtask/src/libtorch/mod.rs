@@ -123,7 +123,7 @@ pub fn find(root: &Path) -> Outcome<Option<Found>> {
     // Cargo's configuration sets LIBTORCH to the workspace's folder; anything else is the user's.
     if let Some(user) = std::env::var_os("LIBTORCH")
         .map(PathBuf::from)
-        .filter(|user| *user != own)
+        .filter(|user| !is_workspace_folder(user, root))
     {
         let remedy = format!(
             "point LIBTORCH at a libtorch {} (the folder that holds include/ and lib/), or unset it: then `cargo xtask setup` provides one",
@@ -165,6 +165,16 @@ pub fn find(root: &Path) -> Outcome<Option<Found>> {
 /// `.libtorch/torch` of the workspace, the value of LIBTORCH in `.cargo/config.toml`.
 pub fn workspace_folder(root: &Path) -> PathBuf {
     root.join(".libtorch").join("torch")
+}
+
+/// Whether a value of LIBTORCH is the workspace's own, also when the checkout is reached through a link.
+fn is_workspace_folder(value: &Path, root: &Path) -> bool {
+    let own = workspace_folder(root);
+    let above = value
+        .ends_with(".libtorch/torch")
+        .then(|| value.parent()?.parent()?.canonicalize().ok())
+        .flatten();
+    *value == own || above.is_some() && above == root.canonicalize().ok()
 }
 
 /// Checks a folder: the library, the headers, the version. The reason is a sentence's end.
@@ -319,6 +329,19 @@ mod tests {
         assert!(reason(folder.path()).contains("headers"));
         fs::remove_dir_all(folder.path().join("lib")).expect("removable");
         assert!(reason(folder.path()).contains(pins::main_library()));
+    }
+
+    #[test]
+    #[cfg(unix)]
+    fn a_checkout_reached_through_a_link_is_the_same_workspace() {
+        let folder = tempfile::tempdir().expect("a temporary folder");
+        let (root, alias) = (folder.path().join("root"), folder.path().join("alias"));
+        fs::create_dir(&root).expect("a folder");
+        symlink(&root, &alias).expect("a link");
+        assert!(is_workspace_folder(&workspace_folder(&root), &root));
+        assert!(is_workspace_folder(&workspace_folder(&alias), &root));
+        assert!(!is_workspace_folder(&workspace_folder(folder.path()), &root));
+        assert!(!is_workspace_folder(&root, &root));
     }
 
     #[test]
