@@ -316,7 +316,8 @@ fn absolute_path(table: &mut Table, sources: &Sources, file: &Path) {
     {
         path = folder.join(given);
     }
-    if let Ok(path) = std::path::absolute(&path).map(|p| p.to_string_lossy().into_owned()) {
+    let whole = path.canonicalize().or_else(|_| std::path::absolute(&path));
+    if let Ok(path) = whole.map(|p| p.to_string_lossy().into_owned()) {
         *text = path;
     }
 }

@@ -24,7 +24,10 @@ pub struct Fetched {
     pub present: bool,
 }
 
-/// Fetches a data set; `from` is a folder (searched three levels deep) or an archive (`.tgz`, `.tar.gz`, `.tar`, `.deb`)
+/// How deep folders are searched for the files: Debian's package has them at the fifth level.
+const DEPTH: u32 = 6;
+
+/// Fetches a data set; `from` is a folder (searched six levels deep) or an archive (`.tgz`, `.tar.gz`, `.tar`, `.deb`)
 /// of the user's.
 ///
 /// # Errors
@@ -49,11 +52,23 @@ fn fetch_into(folder: PathBuf, set: &SetInfo, from: Option<&Path>) -> Result<Fet
             present: true,
         });
     }
-    fs::create_dir_all(&folder).map_err(TrainError::io("create", &folder))?;
+    let done = place(&folder, set, from);
+    if done.is_err() {
+        // Succeeds only where this fetch made the folder and left nothing in it.
+        let _ = fs::remove_dir(&folder);
+    }
+    done.map(|()| Fetched {
+        folder,
+        present: false,
+    })
+}
+
+fn place(folder: &Path, set: &SetInfo, from: Option<&Path>) -> Result<(), TrainError> {
+    fs::create_dir_all(folder).map_err(TrainError::io("create", folder))?;
     let work = tempfile::Builder::new()
         .prefix(".fetch-")
-        .tempdir_in(&folder)
-        .map_err(TrainError::io("create a temporary folder in", &folder))?;
+        .tempdir_in(folder)
+        .map_err(TrainError::io("create a temporary folder in", folder))?;
     let source = match from {
         Some(path) if path.is_dir() => path.to_path_buf(),
         Some(path) => unpack(path, set, &work)?,
@@ -62,14 +77,14 @@ fn fetch_into(folder: PathBuf, set: &SetInfo, from: Option<&Path>) -> Result<Fet
     // All are checked before the first is placed.
     let mut ready = Vec::new();
     for file in set.files {
-        let found = search(&source, file.name, 3).ok_or_else(|| {
+        let found = search(&source, file.name, DEPTH).ok_or_else(|| {
             damaged(
                 from.unwrap_or(&source),
                 &format!("holds no {} (or {}.gz)", file.name, file.name),
             )
         })?;
         ready.push((
-            checked_copy(&found, file, &folder, set.name)?,
+            checked_copy(&found, file, folder, set.name)?,
             folder.join(file.name),
         ));
     }
@@ -80,13 +95,10 @@ fn fetch_into(folder: PathBuf, set: &SetInfo, from: Option<&Path>) -> Result<Fet
             source: e.error,
         })?;
     }
-    File::open(&folder)
+    File::open(folder)
         .and_then(|f| f.sync_all())
-        .map_err(TrainError::io("sync", &folder))?;
-    Ok(Fetched {
-        folder,
-        present: false,
-    })
+        .map_err(TrainError::io("sync", folder))?;
+    Ok(())
 }
 
 /// Whether all files are in the cache; their hashes are not checked.
