@@ -30,6 +30,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         path => toml::from_str(&std::fs::read_to_string(path)?)?,
     };
     tch::set_num_threads(threads);
+    score_nets::keep_freed_memory();
     tch::manual_seed(0);
     let vs = nn::VarStore::new(Device::Cpu);
     let net = config.build(&vs.root(), &shape)?;

@@ -6,6 +6,7 @@
 pub mod embed;
 pub mod error;
 pub mod layers;
+pub mod memory;
 pub mod mlp;
 pub mod net;
 pub mod score;
@@ -16,6 +17,7 @@ pub mod unet2d;
 pub mod weights;
 
 pub use error::NetError;
+pub use memory::keep_freed_memory;
 pub use mlp::MlpConfig;
 pub use net::{NetConfig, ScoreNet, named_buffers, named_parameters, named_tensors};
 pub use score::NetScore;
