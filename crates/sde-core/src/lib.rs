@@ -52,3 +52,8 @@ pub use precond::{NetCoefs, Precond, PrecondConfig};
 pub use sde::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain};
 pub use time_density::{TimeDensity, TimeDensityConfig};
 pub use weighting::{Weighting, WeightingConfig};
+
+/// Compiles and runs the Rust code in the front door of the repository.
+#[cfg(doctest)]
+#[doc = include_str!("../../../README.md")]
+struct Readme;
