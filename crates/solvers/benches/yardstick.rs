@@ -68,7 +68,7 @@ fn score(parts: &[Part; 3], x: [f32; 2]) -> [f32; 2] {
     let (mut total, mut s) = (0.0, [0.0; 2]);
     for k in 0..3 {
         let x = e[k] - top;
-        let x = if x > -126.0 { x } else { -126.0 };
+        let x = if x > -80.0 { x } else { -80.0 };
         let shifted = x + 12_582_912.0;
         let f = x - (shifted - 12_582_912.0);
         let p = 0.001_326_472_7_f32 * f + 0.009_671_513;

@@ -55,6 +55,16 @@ pub struct NoisedMixture {
     components: Vec<NoisedComponent>,
 }
 
+/// `value I`, row-major.
+fn scaled_identity(value: f64, dim: usize) -> Vec<f64> {
+    let mut matrix = vec![0.0; dim * dim];
+    matrix
+        .iter_mut()
+        .step_by(dim + 1)
+        .for_each(|diagonal| *diagonal = value);
+    matrix
+}
+
 /// Responsibilities, and component scores one after the other.
 struct Parts {
     resp: Vec<f64>,
@@ -66,16 +76,27 @@ impl NoisedMixture {
     pub(super) fn new(dim: usize, components: &[Component], marginal: Marginal) -> Self {
         let (m, s) = (marginal.mean_coef, marginal.std);
         let noise = |component: &Component| {
-            let mut cov: Vec<f64> = component.cov.iter().map(|c| m * m * c).collect();
-            cov.iter_mut().step_by(dim + 1).for_each(|c| *c += s * s);
-            // positive definite for m > 0, as the clean covariance is, and for s > 0; NaN otherwise
-            let chol = cholesky::factor(&cov, dim).unwrap_or_else(|_| vec![f64::NAN; dim * dim]);
+            let noised_var = component.isotropic.map(|var| m * m * var + s * s);
+            let (chol, inv_chol) = match noised_var {
+                Some(var) => (
+                    scaled_identity(var.sqrt(), dim),
+                    scaled_identity(1.0 / var.sqrt(), dim),
+                ),
+                None => {
+                    let mut cov: Vec<f64> = component.cov.iter().map(|c| m * m * c).collect();
+                    cov.iter_mut().step_by(dim + 1).for_each(|c| *c += s * s);
+                    // positive definite for m > 0, as the clean covariance is, and for s > 0; NaN otherwise
+                    let chol = cholesky::factor(&cov, dim).unwrap_or_else(|_| vec![f64::NAN; dim * dim]);
+                    let inverse = cholesky::invert(&chol, dim);
+                    (chol, inverse)
+                }
+            };
             let log_det: f64 = (0..dim).map(|i| chol[i * dim + i].ln()).sum();
             NoisedComponent {
                 log_weight: component.weight.ln() - log_det - 0.5 * dim as f64 * std::f64::consts::TAU.ln(),
                 mean: component.mean.iter().map(|mean| m * mean).collect(),
-                inv_chol: cholesky::invert(&chol, dim),
-                precision: component.isotropic.map(|var| 1.0 / (m * m * var + s * s)),
+                inv_chol,
+                precision: noised_var.map(|var| 1.0 / var),
                 clean_mean: component.mean.clone(),
                 clean_cov: component.cov.clone(),
             }

@@ -16,7 +16,7 @@ use crate::real::Real;
 /// Undoes the scaling of both factors of the precision: `W^T W` is held times `log2(e)/2`.
 const UNSCALE: f64 = -2.0 * std::f64::consts::LN_2;
 /// Rows that the general kernels take at a time.
-pub(super) const LANES: usize = 32;
+pub(super) const LANES: usize = 64;
 
 /// Batch in and out: planes of `rows` values.
 pub(super) type Batch<'a, T> = (&'a [T], &'a mut [T], usize);
@@ -93,54 +93,139 @@ pub(super) fn small<T: Real, const D: usize, const K: usize>((coefs, (x, out, ro
 /// Isotropic components, any number, any dimension. `weights` holds a lane block for each component.
 #[inline(always)]
 pub(super) fn isotropic<T: Real>((coefs, (x, out, rows), weights): (&Coefs<T>, Batch<T>, &mut [[T; LANES]])) {
-    let (dim, stride) = (coefs.dim, coefs.stride());
+    let (dim, stride, count) = (coefs.dim, coefs.stride(), coefs.log_weights.len());
     let unscale = T::from_f64(UNSCALE);
+    let (whole_d, whole_k) = (dim - dim % TILE, count - count % TILE);
     for start in (0..rows).step_by(LANES) {
         let n = LANES.min(rows - start);
-        for (k, part) in coefs.parts.chunks_exact(stride).enumerate() {
-            let mut squares = [T::ZERO; LANES];
-            for (d, mean) in part[..dim].iter().enumerate() {
-                let x = block(x, d * rows + start, n);
-                for l in 0..LANES {
-                    let centred = x[l] - *mean;
-                    squares[l] += centred * centred;
-                }
+        let at = Tile {
+            start,
+            n,
+            rows,
+            stride,
+        };
+        for k in (0..whole_k).step_by(TILE) {
+            weights[k..k + TILE].fill([T::ZERO; LANES]);
+            for d in (0..whole_d).step_by(TILE) {
+                squares::<T, TILE, TILE>(coefs, &at, d, k, x, weights);
             }
-            let precision = part[dim] * part[dim];
+            for d in whole_d..dim {
+                squares::<T, 1, TILE>(coefs, &at, d, k, x, weights);
+            }
+        }
+        for k in whole_k..count {
+            weights[k] = [T::ZERO; LANES];
+            for d in (0..whole_d).step_by(TILE) {
+                squares::<T, TILE, 1>(coefs, &at, d, k, x, weights);
+            }
+            for d in whole_d..dim {
+                squares::<T, 1, 1>(coefs, &at, d, k, x, weights);
+            }
+        }
+        for (k, weight) in weights.iter_mut().enumerate() {
+            let (root, log_weight) = (coefs.parts[k * stride + dim], coefs.log_weights[k]);
             for l in 0..LANES {
-                weights[k][l] = coefs.log_weights[k] - precision * squares[l];
+                weight[l] = log_weight - root * root * weight[l];
             }
         }
         let total = softmax(weights);
-        // score = sum_k r_k p_k m_k - x sum_k r_k p_k
+        // score = pull x - sum_k w_k m_k with w_k = -r_k p_k and pull their sum
         let mut pull = [T::ZERO; LANES];
-        for (k, part) in coefs.parts.chunks_exact(stride).enumerate() {
-            let precision = part[dim] * part[dim];
+        for (k, weight) in weights.iter_mut().enumerate() {
+            let root = coefs.parts[k * stride + dim];
+            let precision = root * root * unscale;
             for l in 0..LANES {
-                weights[k][l] *= precision;
-                pull[l] += weights[k][l];
+                weight[l] = weight[l] * precision / total[l];
+                pull[l] += weight[l];
             }
-        }
-        let mut scale = [T::ZERO; LANES];
-        for l in 0..LANES {
-            scale[l] = unscale / total[l];
         }
         for d in 0..dim {
-            let x = block(x, d * rows + start, n);
-            let mut sum = [T::ZERO; LANES];
-            for l in 0..LANES {
-                sum[l] = pull[l] * x[l];
+            let from = d * rows + start;
+            let (x, out) = (&x[from..from + n], &mut out[from..from + n]);
+            for l in 0..n {
+                out[l] = pull[l] * x[l];
             }
-            for (k, weight) in weights.iter().enumerate() {
-                let mean = coefs.parts[k * stride + d];
-                for l in 0..LANES {
-                    sum[l] -= weight[l] * mean;
-                }
+        }
+        for k in (0..whole_k).step_by(TILE) {
+            for d in (0..whole_d).step_by(TILE) {
+                subtract::<T, TILE, TILE>(coefs, &at, d, k, out, weights);
             }
-            for l in 0..LANES {
-                sum[l] *= scale[l];
+            for d in whole_d..dim {
+                subtract::<T, 1, TILE>(coefs, &at, d, k, out, weights);
             }
-            out[d * rows + start..d * rows + start + n].copy_from_slice(&sum[..n]);
+        }
+        for k in whole_k..count {
+            for d in (0..whole_d).step_by(TILE) {
+                subtract::<T, TILE, 1>(coefs, &at, d, k, out, weights);
+            }
+            for d in whole_d..dim {
+                subtract::<T, 1, 1>(coefs, &at, d, k, out, weights);
+            }
+        }
+    }
+}
+
+/// Dimensions and components that the isotropic kernel takes at a time.
+const TILE: usize = 4;
+
+/// A strip of rows and the stride of the coefficients.
+struct Tile {
+    start: usize,
+    n: usize,
+    rows: usize,
+    stride: usize,
+}
+
+/// `sums_k += sum_d (x_d - m_kd)^2` over a tile.
+#[inline(always)]
+fn squares<T: Real, const D: usize, const K: usize>(
+    coefs: &Coefs<T>,
+    at: &Tile,
+    d: usize,
+    k: usize,
+    x: &[T],
+    sums: &mut [[T; LANES]],
+) {
+    let n = at.n;
+    let x: [&[T]; D] = from_fn(|i| &x[(d + i) * at.rows + at.start..][..n]);
+    let means: [[T; D]; K] = from_fn(|j| from_fn(|i| coefs.parts[(k + j) * at.stride + d + i]));
+    let mut blocks = sums[k..k + K].iter_mut();
+    let sums: [&mut [T]; K] = from_fn(|_| &mut blocks.next().expect("a block for each component")[..n]);
+    for l in 0..n {
+        for j in 0..K {
+            let mut sum = sums[j][l];
+            for i in 0..D {
+                let centred = x[i][l] - means[j][i];
+                sum += centred * centred;
+            }
+            sums[j][l] = sum;
+        }
+    }
+}
+
+/// `out_d -= sum_k w_k m_kd` over a tile.
+#[inline(always)]
+fn subtract<T: Real, const D: usize, const K: usize>(
+    coefs: &Coefs<T>,
+    at: &Tile,
+    d: usize,
+    k: usize,
+    out: &mut [T],
+    weights: &[[T; LANES]],
+) {
+    let n = at.n;
+    let mut planes = out[d * at.rows..(d + D) * at.rows].chunks_exact_mut(at.rows);
+    let out: [&mut [T]; D] =
+        from_fn(|_| &mut planes.next().expect("a plane for each dimension")[at.start..at.start + n]);
+    let means: [[T; D]; K] = from_fn(|j| from_fn(|i| coefs.parts[(k + j) * at.stride + d + i]));
+    let weights: [&[T]; K] = from_fn(|j| &weights[k + j][..n]);
+    for l in 0..n {
+        for i in 0..D {
+            let mut sum = out[i][l];
+            for j in 0..K {
+                sum -= weights[j][l] * means[j][i];
+            }
+            out[i][l] = sum;
         }
     }
 }
