@@ -30,7 +30,6 @@ handed to the sde program, built in release mode first (--help after the command
   sample       draw samples:    cargo xtask sample --run RUN_DIR [--n N]
   data         list, describe or fetch data sets
   checkpoint   what the checkpoints of a run hold
-  eval report likelihood net import export
 
 the project's own checks
   test         the whole test suite
@@ -44,19 +43,8 @@ environment
   SDE_CACHE              where the download is kept (default: the user's cache folder)
 ";
 
-/// What `sde` answers to; it says itself what it does not have.
-pub const SDE_COMMANDS: [&str; 10] = [
-    "train",
-    "sample",
-    "data",
-    "checkpoint",
-    "eval",
-    "report",
-    "likelihood",
-    "net",
-    "import",
-    "export",
-];
+/// What `sde` answers to.
+pub const SDE_COMMANDS: [&str; 4] = ["train", "sample", "data", "checkpoint"];
 /// What this program does itself.
 pub const OWN_COMMANDS: [&str; 6] = ["setup", "doctor", "test", "ci", "tidy", "bench"];
 
