@@ -1,3 +1,5 @@
+//! Long because good and bad input of every reader stand side by side.
+
 use std::fs;
 use std::io::Write;
 use std::path::{Path, PathBuf};
