@@ -87,10 +87,21 @@ impl Store {
             let _ = fs::remove_dir_all(&temporary);
             return Err(error);
         }
-        let latest = self.folder.join(LATEST);
-        report::atomic::write_bytes(&latest, format!("{name}\n").as_bytes())?;
+        self.point_to(snapshot.state.step)?;
         self.retire(snapshot.state.step)?;
         Ok(target)
+    }
+
+    /// Lets `latest` name the checkpoint of a step, which must be whole.
+    ///
+    /// # Errors
+    /// [`TrainError::Report`] naming the file.
+    pub fn point_to(&self, step: u64) -> Result<(), TrainError> {
+        let (path, line) = (self.folder.join(LATEST), format!("{}\n", folder_name(step)));
+        if fs::read(&path).is_ok_and(|old| old == line.as_bytes()) {
+            return Ok(());
+        }
+        Ok(report::atomic::write_bytes(&path, line.as_bytes())?)
     }
 
     fn write(&self, folder: &Path, snapshot: &Snapshot) -> Result<(), TrainError> {

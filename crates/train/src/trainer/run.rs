@@ -114,6 +114,7 @@ impl<'a> Run<'a> {
         let mut saved = None;
         if let Some((path, state)) = &newest.found {
             trainer.restore(path, state)?;
+            store.point_to(state.step)?;
             saved = Some(state.step);
             options
                 .progress

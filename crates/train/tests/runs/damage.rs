@@ -52,9 +52,16 @@ fn a_damaged_newest_checkpoint_gives_way_to_the_one_before() {
         assert!(stderr.contains("going on from step 50"), "{stderr}");
         assert_eq!(checkpoint_bytes(&place.path("whole"), 60), good, "{file}");
     }
+    // `latest` never goes on naming a damaged one, also where nothing is left to train.
+    fs::write(newest.join("net.safetensors"), b"").expect("writable");
+    ok(place.resume("whole", &["--train.steps", "50"]));
+    assert_eq!(
+        fs::read_to_string(place.path("whole/checkpoints/latest")).expect("readable"),
+        "step_00000050\n"
+    );
     // Litter of a process that was stopped in the middle of a save goes away.
     fs::create_dir(place.path("whole/checkpoints/.tmp-step_00000070")).expect("writable");
-    ok(place.resume("whole", &[]));
+    ok(place.resume("whole", &["--train.steps", "60"]));
     assert_eq!(
         names(&place.path("whole/checkpoints")),
         ["latest", "step_00000040", "step_00000050", "step_00000060"]
