@@ -123,7 +123,7 @@ fn draw(
         .margin(14)
         .caption(&chart.title, ("sans-serif", 22))
         .x_label_area_size(44)
-        .y_label_area_size(68)
+        .y_label_area_size(84)
         .build_cartesian_2d(x, y)?;
     context
         .configure_mesh()

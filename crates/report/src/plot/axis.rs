@@ -109,10 +109,14 @@ impl AxisRange {
         };
         let fine = with(&[1.0, 2.0, 5.0]);
         if fine.len() >= 3 {
-            fine
-        } else {
-            self.round_ticks(most)
+            return fine;
         }
+        // Less than a decade: round values, as on a linear axis.
+        let values = Self {
+            axis: Axis { log: false },
+            range: 10f64.powf(self.range.start)..10f64.powf(self.range.end),
+        };
+        inside(values.round_ticks(most).iter().map(|value| value.log10()).collect())
     }
 }
 
@@ -171,6 +175,12 @@ mod tests {
             .map(|&t| Axis { log: true }.label(t))
             .collect();
         assert_eq!(labels, ["0.1", "0.2", "0.5", "1", "2"]);
+        let narrow: Vec<String> = range(0.79f64.log10(), 0.96f64.log10(), true)
+            .log_ticks(8)
+            .iter()
+            .map(|&t| Axis { log: true }.label(t))
+            .collect();
+        assert_eq!(narrow, ["0.8", "0.85", "0.9", "0.95"]);
         assert!(range(-300.0, 300.0, true).log_ticks(8).len() <= 9);
     }
 
