@@ -93,9 +93,9 @@ pub(super) fn small<T: Real, const D: usize, const K: usize>((coefs, (x, out, ro
 /// Isotropic components, any number, any dimension. `weights` holds a lane block for each component.
 #[inline(always)]
 pub(super) fn isotropic<T: Real>((coefs, (x, out, rows), weights): (&Coefs<T>, Batch<T>, &mut [[T; LANES]])) {
-    let (dim, stride, count) = (coefs.dim, coefs.stride(), coefs.log_weights.len());
+    let (dim, stride) = (coefs.dim, coefs.stride());
     let unscale = T::from_f64(UNSCALE);
-    let (whole_d, whole_k) = (dim - dim % TILE, count - count % TILE);
+    let whole_d = dim - dim % TILE;
     for start in (0..rows).step_by(LANES) {
         let n = LANES.min(rows - start);
         let at = Tile {
@@ -104,23 +104,15 @@ pub(super) fn isotropic<T: Real>((coefs, (x, out, rows), weights): (&Coefs<T>, B
             rows,
             stride,
         };
-        for k in (0..whole_k).step_by(TILE) {
-            weights[k..k + TILE].fill([T::ZERO; LANES]);
+        for (k, weight) in weights.iter_mut().enumerate() {
+            let mut sums = [T::ZERO; LANES];
             for d in (0..whole_d).step_by(TILE) {
-                squares::<T, TILE, TILE>(coefs, &at, d, k, x, weights);
+                squares::<T, TILE>(coefs, &at, d, k, x, &mut sums);
             }
             for d in whole_d..dim {
-                squares::<T, 1, TILE>(coefs, &at, d, k, x, weights);
+                squares::<T, 1>(coefs, &at, d, k, x, &mut sums);
             }
-        }
-        for k in whole_k..count {
-            weights[k] = [T::ZERO; LANES];
-            for d in (0..whole_d).step_by(TILE) {
-                squares::<T, TILE, 1>(coefs, &at, d, k, x, weights);
-            }
-            for d in whole_d..dim {
-                squares::<T, 1, 1>(coefs, &at, d, k, x, weights);
-            }
+            *weight = sums;
         }
         for (k, weight) in weights.iter_mut().enumerate() {
             let (root, log_weight) = (coefs.parts[k * stride + dim], coefs.log_weights[k]);
@@ -139,33 +131,16 @@ pub(super) fn isotropic<T: Real>((coefs, (x, out, rows), weights): (&Coefs<T>, B
                 pull[l] += weight[l];
             }
         }
-        for d in 0..dim {
-            let from = d * rows + start;
-            let (x, out) = (&x[from..from + n], &mut out[from..from + n]);
-            for l in 0..n {
-                out[l] = pull[l] * x[l];
-            }
+        for d in (0..whole_d).step_by(TILE) {
+            pulled::<T, TILE>(coefs, &at, d, (x, &mut *out), &pull, weights);
         }
-        for k in (0..whole_k).step_by(TILE) {
-            for d in (0..whole_d).step_by(TILE) {
-                subtract::<T, TILE, TILE>(coefs, &at, d, k, out, weights);
-            }
-            for d in whole_d..dim {
-                subtract::<T, 1, TILE>(coefs, &at, d, k, out, weights);
-            }
-        }
-        for k in whole_k..count {
-            for d in (0..whole_d).step_by(TILE) {
-                subtract::<T, TILE, 1>(coefs, &at, d, k, out, weights);
-            }
-            for d in whole_d..dim {
-                subtract::<T, 1, 1>(coefs, &at, d, k, out, weights);
-            }
+        for d in whole_d..dim {
+            pulled::<T, 1>(coefs, &at, d, (x, &mut *out), &pull, weights);
         }
     }
 }
 
-/// Dimensions and components that the isotropic kernel takes at a time.
+/// Dimensions that the isotropic kernel takes at a time.
 const TILE: usize = 4;
 
 /// A strip of rows and the stride of the coefficients.
@@ -176,57 +151,60 @@ struct Tile {
     stride: usize,
 }
 
-/// `sums_k += sum_d (x_d - m_kd)^2` over a tile.
+/// `sums += sum_d (x_d - m_kd)^2` over `D` dimensions of component `k`.
 #[inline(always)]
-fn squares<T: Real, const D: usize, const K: usize>(
+fn squares<T: Real, const D: usize>(
     coefs: &Coefs<T>,
     at: &Tile,
     d: usize,
     k: usize,
     x: &[T],
-    sums: &mut [[T; LANES]],
+    sums: &mut [T; LANES],
 ) {
     let n = at.n;
     let x: [&[T]; D] = from_fn(|i| &x[(d + i) * at.rows + at.start..][..n]);
-    let means: [[T; D]; K] = from_fn(|j| from_fn(|i| coefs.parts[(k + j) * at.stride + d + i]));
-    let mut blocks = sums[k..k + K].iter_mut();
-    let sums: [&mut [T]; K] = from_fn(|_| &mut blocks.next().expect("a block for each component")[..n]);
+    let means: [T; D] = from_fn(|i| coefs.parts[k * at.stride + d + i]);
+    let sums = &mut sums[..n];
     for l in 0..n {
-        for j in 0..K {
-            let mut sum = sums[j][l];
-            for i in 0..D {
-                let centred = x[i][l] - means[j][i];
-                sum += centred * centred;
-            }
-            sums[j][l] = sum;
+        let mut sum = sums[l];
+        for i in 0..D {
+            let centred = x[i][l] - means[i];
+            sum += centred * centred;
         }
+        sums[l] = sum;
     }
 }
 
-/// `out_d -= sum_k w_k m_kd` over a tile.
+/// `out_d = pull x_d - sum_k w_k m_kd` for `D` dimensions. The sums are local: with slices of the planes the compiler
+/// would have to check more pairs for overlap than it is ready to.
 #[inline(always)]
-fn subtract<T: Real, const D: usize, const K: usize>(
+fn pulled<T: Real, const D: usize>(
     coefs: &Coefs<T>,
     at: &Tile,
     d: usize,
-    k: usize,
-    out: &mut [T],
+    (x, out): (&[T], &mut [T]),
+    pull: &[T; LANES],
     weights: &[[T; LANES]],
 ) {
     let n = at.n;
-    let mut planes = out[d * at.rows..(d + D) * at.rows].chunks_exact_mut(at.rows);
-    let out: [&mut [T]; D] =
-        from_fn(|_| &mut planes.next().expect("a plane for each dimension")[at.start..at.start + n]);
-    let means: [[T; D]; K] = from_fn(|j| from_fn(|i| coefs.parts[(k + j) * at.stride + d + i]));
-    let weights: [&[T]; K] = from_fn(|j| &weights[k + j][..n]);
-    for l in 0..n {
-        for i in 0..D {
-            let mut sum = out[i][l];
-            for j in 0..K {
-                sum -= weights[j][l] * means[j][i];
-            }
-            out[i][l] = sum;
+    let mut sums = [[T::ZERO; LANES]; D];
+    for i in 0..D {
+        let x = &x[(d + i) * at.rows + at.start..][..n];
+        for l in 0..n {
+            sums[i][l] = pull[l] * x[l];
         }
+    }
+    for (weight, part) in weights.iter().zip(coefs.parts.chunks_exact(at.stride)) {
+        let weight = &weight[..n];
+        for (sums, mean) in sums.iter_mut().zip(&part[d..d + D]) {
+            let sums = &mut sums[..n];
+            for l in 0..n {
+                sums[l] -= weight[l] * *mean;
+            }
+        }
+    }
+    for i in 0..D {
+        out[(d + i) * at.rows + at.start..][..n].copy_from_slice(&sums[i][..n]);
     }
 }
 
