@@ -1,4 +1,5 @@
 //! Denoising score matching against closed forms on Gaussian data, and the draws of training steps.
+#![allow(clippy::print_stdout)]
 
 use std::sync::Arc;
 

@@ -32,13 +32,16 @@ fn config(steps: u64) -> RunConfig {
         .config
 }
 
+fn ring() -> Vec<f32> {
+    (0..200)
+        .flat_map(|i| [(i as f32).cos(), (i as f32).sin()])
+        .collect()
+}
+
 fn trainer(config: &RunConfig) -> Trainer {
     tch::set_num_threads(1);
     tch::manual_seed(1);
-    let ring: Vec<f32> = (0..200)
-        .flat_map(|i| [(i as f32).cos(), (i as f32).sin()])
-        .collect();
-    let data = MemoryDataset::new("ring", &[2], Values::Real(ring), None, ScalingKind::None, false);
+    let data = MemoryDataset::new("ring", &[2], Values::Real(ring()), None, ScalingKind::None, false);
     let vs = nn::VarStore::new(Device::Cpu);
     let net = Net(nn::linear(vs.root() / "only", 3, 2, Default::default()));
     Trainer::with_parts(config, Box::new(data.expect("a ring")), vs, Box::new(net)).expect("parts that fit")
@@ -157,6 +160,50 @@ fn hooks_see_every_step_and_may_save_sample_and_stop() {
     ] {
         assert!(run_folder.path().join(file).is_file(), "{file}");
     }
+}
+
+/// Trains well and cannot be sampled from.
+#[derive(Debug)]
+struct OnlyTrains(Net);
+
+impl ScoreNet for OnlyTrains {
+    fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
+        Ok(if train {
+            self.0.forward(x, time, train)?
+        } else {
+            x * f64::NAN
+        })
+    }
+}
+
+#[test]
+fn a_grid_that_cannot_be_drawn_does_not_end_the_training() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().expect("a temporary folder");
+    let mut config = config(6);
+    config.train.sample_every = 2;
+    let data = MemoryDataset::new("ring", &[2], Values::Real(ring()), None, ScalingKind::None, false);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let net = OnlyTrains(Net(nn::linear(vs.root() / "only", 3, 2, Default::default())));
+    let built = Trainer::with_parts(&config, Box::new(data.expect("a ring")), vs, Box::new(net));
+    let run_folder = RunFolder::create(&folder.path().join("run"), &config).expect("an absent folder");
+    let mut options = RunOptions {
+        progress: ProgressReport::silent(),
+        stop: StopFlag::default(),
+    };
+    let outcome = run(
+        &mut built.expect("parts that fit"),
+        &run_folder,
+        &mut options,
+        &mut [],
+    );
+    assert!(matches!(outcome, Err(TrainError::Solve(_))), "{outcome:?}");
+    assert!(
+        run_folder
+            .path()
+            .join("checkpoints/step_00000006/ema.safetensors")
+            .is_file()
+    );
 }
 
 #[test]

@@ -13,9 +13,10 @@ use serde::Serialize;
 use crate::TrainError;
 use crate::cli::print_line;
 
-/// Sets the number of libtorch's threads. If none is given, `OMP_NUM_THREADS` decides, which libtorch reads itself, and
+/// Sets libtorch up: memory that is kept from step to step, and the number of threads. If none is given, `OMP_NUM_THREADS` decides, which libtorch reads itself, and
 /// without that variable there is one a core.
-fn set_threads(threads: Option<u16>) {
+fn set_up(threads: Option<u16>) {
+    score_nets::keep_freed_memory();
     let threads = match threads {
         Some(threads) => usize::from(threads),
         None if std::env::var_os("OMP_NUM_THREADS").is_some() => return,

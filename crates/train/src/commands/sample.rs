@@ -9,7 +9,7 @@ use serde::Serialize;
 use solvers::Sampler;
 use tch::nn::VarStore;
 
-use super::{print_json, set_threads};
+use super::{print_json, set_up};
 use crate::TrainError;
 use crate::checkpoint::Store;
 use crate::cli::{DONE, INTERRUPTED, SampleArgs};
@@ -50,7 +50,7 @@ struct SampleSummary {
 /// # Errors
 /// The folder is no run, has no whole checkpoint, or the sampler or a file fails.
 pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
-    set_threads(args.threads);
+    set_up(args.threads);
     let device = args.device.resolve()?;
     let run_dir = &args.run;
     let config = args.load()?.config;

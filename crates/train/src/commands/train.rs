@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
-use super::{print_json, set_threads};
+use super::{print_json, set_up};
 use crate::TrainError;
 use crate::cli::{DONE, INTERRUPTED, TrainArgs, print_line};
 use crate::config::Override;
@@ -28,7 +28,7 @@ const CHANGEABLE: [&str; 9] = [
 /// # Errors
 /// See [`run`]; besides, the configuration, the device or the run folder is refused.
 pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
-    set_threads(args.threads);
+    set_up(args.threads);
     let device = args.device.resolve()?;
     if args.resume.is_some() {
         refuse_changes(&args.overrides)?;

@@ -185,7 +185,15 @@ impl<'a> Run<'a> {
             }
             if due(sample_every, step) || actions.contains(&Action::Sample) {
                 let before = Instant::now();
-                artefacts::write_grid(trainer, self.folder.path(), &options.stop)?;
+                match artefacts::write_grid(trainer, self.folder.path(), &options.stop) {
+                    // A model that is still too bad to be sampled from is no reason to stop training it.
+                    Err(TrainError::Solve(error)) => {
+                        options
+                            .progress
+                            .say(&format!("warning: no sample grid at step {step}: {error}"));
+                    }
+                    drawn => drawn?,
+                }
                 self.paused += before.elapsed();
                 self.last_line.0 += before.elapsed();
             }

@@ -1,5 +1,6 @@
 //! Runs of the built `sde` program: their files, interruption, resumption, damage and divergence. Everything on one thread
 //! of libtorch.
+#![allow(clippy::print_stdout)]
 
 mod common;
 mod complete;
