@@ -1,5 +1,7 @@
 //! Weights on disk.
 
+mod error;
 mod safetensors;
 
-pub use self::safetensors::{WeightsError, load, read, save};
+pub use self::safetensors::{load, read, save};
+pub use error::WeightsError;
