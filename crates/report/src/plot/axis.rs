@@ -116,7 +116,13 @@ impl AxisRange {
             axis: Axis { log: false },
             range: 10f64.powf(self.range.start)..10f64.powf(self.range.end),
         };
-        inside(values.round_ticks(most).iter().map(|value| value.log10()).collect())
+        inside(
+            values
+                .round_ticks(most)
+                .iter()
+                .map(|value| value.log10())
+                .collect(),
+        )
     }
 }
 
