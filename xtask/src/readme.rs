@@ -2,7 +2,7 @@
 //!
 //! Each line of a fenced `sh` block is looked at. The check is cheap: commands, flags, packages, examples and
 //! files are compared with what the workspace has; nothing is run. A block that is not to be checked (a
-//! session's output, another project's commands) is fenced as `text` or `console`.
+//! terminal's output, another project's commands) is fenced as `text` or `console`.
 
 use std::collections::BTreeSet;
 use std::path::Path;

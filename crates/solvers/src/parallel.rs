@@ -26,6 +26,10 @@ const MAX_CHUNK: usize = 512;
 const MIN_CHUNK: usize = 32;
 /// Chunks a thread, so that no thread waits long for the last one.
 const CHUNKS_PER_THREAD: usize = 4;
+/// Row numbers that the address of the noise has room for.
+const MOST_ROWS: u64 = 1 << 56;
+/// Threads that a run may ask for.
+const MOST_THREADS: usize = 4096;
 
 /// How a run on the host is started and cut. `HostOptions::default()` starts from the prior with seed 0 on all cores.
 #[derive(Debug, Clone, Default)]
@@ -33,7 +37,7 @@ pub struct HostOptions<'a, T: Real> {
     /// Seed of all noise of the run.
     pub seed: u64,
     /// Row of a larger run at which this one starts: rows `R..R + n` of a run are the run of `n` rows with
-    /// `first_row = R`.
+    /// `first_row = R`, for samplers that do not couple rows. At most 2^56 rows in all.
     pub first_row: u64,
     /// Number of threads; all cores where absent.
     pub threads: Option<NonZeroUsize>,
@@ -83,8 +87,8 @@ pub fn sample_host<T: Real>(
 /// A run of no rows does nothing and succeeds.
 ///
 /// # Errors
-/// Those of the sampler; where several chunks fail, that of the smallest rows, so the error does not depend on the
-/// number of threads. [`SolveError::Config`] for a sampler that couples rows when there is more than one chunk;
+/// Those of the sampler; where several chunks fail, that of the chunk with the smallest rows, so
+/// for a given chunk size the error does not depend on the number of threads. An observer that stops ends its chunk only. [`SolveError::Config`] for a sampler that couples rows when there is more than one chunk;
 /// [`SolveError::Shape`] for `init` of another shape, for `dim = 0`, and for preset noise that does not fit.
 pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
     sampler: &dyn Sampler<HostBatch<T>>,
@@ -101,7 +105,8 @@ pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
         .map_or_else(rayon::current_num_threads, NonZeroUsize::get);
     let chunk = options
         .chunk
-        .map_or_else(|| default_chunk::<T>(rows, dim, threads), NonZeroUsize::get);
+        .map_or_else(|| default_chunk::<T>(rows, dim, threads), NonZeroUsize::get)
+        .clamp(1, rows.max(1));
     let info = sampler.info();
     if info.couples_rows && chunk < rows {
         return Err(SolveError::Config {
@@ -129,7 +134,15 @@ pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
         Some(result)
     };
 
-    let mut values = vec![T::ZERO; rows * dim];
+    let mut values = Vec::new();
+    values
+        .try_reserve_exact(rows * dim)
+        .map_err(|_| SolveError::Shape {
+            what: "batch [rows, dim]",
+            got: format!("[{rows}, {dim}]"),
+            need: "to fit memory".into(),
+        })?;
+    values.resize(rows * dim, T::ZERO);
     let size = (chunk * dim).max(1);
     let results: Vec<_> = match options.threads {
         Some(threads) if threads.get() == 1 => values.chunks_mut(size).enumerate().map(run_chunk).collect(),
@@ -184,6 +197,21 @@ fn check<T: Real>(rows: usize, dim: usize, options: &HostOptions<T>) -> Result<(
             "at least one dimension, and to fit memory".into(),
         );
     }
+    let end = options.first_row.checked_add(rows as u64);
+    if end.is_none_or(|end| end > MOST_ROWS) {
+        return Err(SolveError::Config {
+            key: "first_row".into(),
+            value: options.first_row.to_string(),
+            reason: "rows are numbered up to 2^56".into(),
+        });
+    }
+    if let Some(threads) = options.threads.filter(|threads| threads.get() > MOST_THREADS) {
+        return Err(SolveError::Config {
+            key: "threads".into(),
+            value: threads.to_string(),
+            reason: format!("give at most {MOST_THREADS}; more than the machine has cores gains nothing"),
+        });
+    }
     if let Some(init) = options.init.filter(|init| init.dim() != (rows, dim)) {
         let (r, d) = init.dim();
         return shape(
@@ -205,7 +233,7 @@ fn check<T: Real>(rows: usize, dim: usize, options: &HostOptions<T>) -> Result<(
 /// Rows a chunk such that its states stay in the first-level cache and every thread gets some chunks.
 fn default_chunk<T>(rows: usize, dim: usize, threads: usize) -> usize {
     let cached = CHUNK_BYTES / (STATES * dim * size_of::<T>());
-    let shared = rows.div_ceil(CHUNKS_PER_THREAD * threads);
+    let shared = rows.div_ceil(CHUNKS_PER_THREAD.saturating_mul(threads));
     cached
         .min(shared)
         .clamp(MIN_CHUNK, MAX_CHUNK)

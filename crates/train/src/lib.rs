@@ -1,6 +1,6 @@
 //! Trains score-based generative models: configuration, data, losses, optimiser, checkpoints, and the `sde` program.
 //!
-//! This is the only crate of the workspace that reads the clock, the environment and the disk.
+//! This is the only library of the workspace that reads the clock and the environment, and that finds its files itself.
 
 pub mod checkpoint;
 pub mod cli;

@@ -5,7 +5,9 @@ use std::ops::ControlFlow;
 use score_nets::{NetScore, ScoreNet, TensorNoise, TensorState};
 use sde_core::{Precond, Sde};
 use solvers::sampler::prior_std_at;
-use solvers::{Draw, Job, NoiseSource, Observer, Purpose, Sampler, SolveStats, State, StepInfo, StopReason};
+use solvers::{
+    Draw, Job, NoiseSource, Observer, Purpose, Sampler, SolveError, SolveStats, State, StepInfo, StopReason,
+};
 use tch::{Device, Kind};
 
 use crate::TrainError;
@@ -16,9 +18,11 @@ use crate::trainer::StopFlag;
 pub struct SampleOptions {
     /// Number of samples.
     pub count: u64,
-    /// Seed of the noise. Sample `i` of a seed is the same for every `count` and `batch`, up to rounding.
+    /// Seed of the noise. Sample `i` of a seed is the same for every `count` and `batch`, up to rounding, unless the
+    /// sampler couples rows.
     pub seed: u64,
-    /// Rows a network evaluation; 0 takes [`DEFAULT_BATCH`].
+    /// Rows a network evaluation; 0 takes [`DEFAULT_BATCH`]. A sampler that couples rows gets them all at once, and
+    /// refuses a smaller number.
     pub batch: u64,
 }
 
@@ -78,12 +82,26 @@ impl Model<'_> {
         progress: &mut dyn FnMut(f64),
     ) -> Result<Samples, TrainError> {
         let _guard = tch::no_grad_guard();
-        let batch = if options.batch == 0 {
-            DEFAULT_BATCH
-        } else {
-            options.batch
+        let info = sampler.info();
+        let batch = match options.batch {
+            // Such a sampler needs the whole batch; the network still sees it in pieces.
+            0 if info.couples_rows => options.count.max(1),
+            0 => DEFAULT_BATCH,
+            batch if info.couples_rows && batch < options.count => {
+                return Err(SolveError::Config {
+                    key: "batch".to_owned(),
+                    value: batch.to_string(),
+                    reason: format!(
+                        "the rows of {} influence each other: give --batch {} or take another corrector",
+                        info.name, options.count
+                    ),
+                }
+                .into());
+            }
+            batch => batch,
         };
-        let rows_at_once = usize::try_from(batch).unwrap_or(usize::MAX);
+        let at_once = if options.batch == 0 { DEFAULT_BATCH } else { batch };
+        let rows_at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
         let score = NetScore::new(self.net, self.precond.clone()).with_max_rows(rows_at_once);
         let mut out = Samples {
             values: Vec::new(),

@@ -170,6 +170,13 @@ fn custom(
     let (key, points) = match (times, sigmas) {
         (Some(times), None) => ("sampler.grid.times", times.to_vec()),
         (None, Some(sigmas)) => {
+            if sigmas.contains(&0.0) && sde.marginal(0.0).std != 0.0 {
+                return Err(ConfigError::new(
+                    "sampler.grid.sigmas",
+                    0.0,
+                    "this SDE keeps noise at t = 0; leave the 0 out and take final = \"tweedie\"",
+                ));
+            }
             let at = |sigma: &f64| {
                 if *sigma == 0.0 {
                     0.0

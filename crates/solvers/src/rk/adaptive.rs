@@ -350,10 +350,15 @@ fn first_steps<S: State, R: Rhs<S>>(
         } else {
             (0.01 / steepest).powf(1.0 / order)
         };
-        let h = if h1.is_finite() { (100.0 * h0).min(h1) } else { h0 };
+        let h = if h1.is_finite() && h1 > 0.0 {
+            (100.0 * h0).min(h1)
+        } else {
+            h0
+        };
         Row {
             t: start,
-            h: h.min(span),
+            // Never zero, which would mean a finished row: an infinite slope ends as a step that is too small.
+            h: h.min(span).max(f64::MIN_POSITIVE),
             last: false,
             memory: Memory::default(),
             accepted: 0,

@@ -169,7 +169,7 @@ impl<S: State> Sampler<S> for Heun {
             Self::step(&score, from, to, x, &mut w)?;
             if x.first_non_finite_row().is_some() {
                 // The Euler point tells which of the two evaluations went wrong.
-                let t = if w.next.first_non_finite_row().is_some() {
+                let t = if to.sigma == 0.0 || w.next.first_non_finite_row().is_some() {
                     from.t
                 } else {
                     to.t

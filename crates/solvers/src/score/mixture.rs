@@ -42,16 +42,31 @@ impl<T: Real> MixtureScore<T> {
         &self.mixture
     }
 
-    fn check(&self, what: &'static str, x: &HostBatch<T>) -> Result<(), SolveError> {
+    /// Every batch has `rows` rows of the mixture's dimension, and there are as many times where each row has its own.
+    fn check(
+        &self,
+        rows: usize,
+        t: Coef,
+        batches: &[(&'static str, &HostBatch<T>)],
+    ) -> Result<(), SolveError> {
         let dim = self.mixture.dim();
-        if x.row_len() == dim {
-            return Ok(());
+        for (what, batch) in batches {
+            if (batch.rows(), batch.row_len()) != (rows, dim) {
+                return Err(SolveError::Shape {
+                    what,
+                    got: format!("[{}, {}]", batch.rows(), batch.row_len()),
+                    need: format!("[{rows}, {dim}], the rows of the state and the mixture's dimension"),
+                });
+            }
         }
-        Err(SolveError::Shape {
-            what,
-            got: format!("rows of {} values", x.row_len()),
-            need: format!("rows of {dim}, the mixture's dimension"),
-        })
+        match t {
+            Coef::PerRow(times) if times.len() != rows => Err(SolveError::Shape {
+                what: "times given to the mixture score",
+                got: format!("[{}]", times.len()),
+                need: format!("[{rows}], one a row"),
+            }),
+            _ => Ok(()),
+        }
     }
 
     fn coefs(&self, t: f64) -> Arc<Coefs<T>> {
@@ -102,8 +117,11 @@ impl<T: Real> MixtureScore<T> {
 
 impl<T: Real> ScoreFn<HostBatch<T>> for MixtureScore<T> {
     fn score(&self, x: &HostBatch<T>, t: Coef, out: &mut HostBatch<T>) -> Result<(), SolveError> {
-        self.check("state given to the mixture score", x)?;
-        self.check("output of the mixture score", out)?;
+        let batches = [
+            ("state given to the mixture score", x),
+            ("output of the mixture score", &*out),
+        ];
+        self.check(x.rows(), t, &batches)?;
         if x.rows() == 0 {
             return Ok(());
         }
@@ -124,8 +142,13 @@ impl<T: Real> ScoreVjp<HostBatch<T>> for MixtureScore<T> {
         score: &mut HostBatch<T>,
         vjp: &mut HostBatch<T>,
     ) -> Result<(), SolveError> {
-        self.check("state given to the mixture score", x)?;
-        self.check("vector given to the mixture score", v)?;
+        let batches = [
+            ("state given to the mixture score", x),
+            ("vector given to the mixture score", v),
+            ("score of the mixture", &*score),
+            ("product of the mixture score", &*vjp),
+        ];
+        self.check(x.rows(), t, &batches)?;
         self.by_rows(x, t, score, Some((v.planes(), vjp.planes_mut())));
         Ok(())
     }
@@ -330,7 +353,16 @@ mod tests {
         let score = MixtureScore::<f64>::new(mixture(2, 3, false), sde("vp"));
         let x = HostBatch::zeros(4, 3);
         let error = score.score(&x, Coef::All(0.5), &mut x.zeros_like()).unwrap_err();
-        assert!(error.to_string().contains("rows of 2"), "{error}");
+        assert!(error.to_string().contains("got [4, 3], need [4, 2]"), "{error}");
+        let x = HostBatch::zeros(4, 2);
+        let error = score
+            .score(&x, Coef::All(0.5), &mut HostBatch::zeros(3, 2))
+            .unwrap_err();
+        assert!(error.to_string().contains("got [3, 2], need [4, 2]"), "{error}");
+        let error = score
+            .score(&x, Coef::PerRow(&[0.5; 3]), &mut x.zeros_like())
+            .unwrap_err();
+        assert!(error.to_string().contains("got [3], need [4]"), "{error}");
         let x = HostBatch::zeros(0, 2);
         score.score(&x, Coef::All(0.5), &mut x.zeros_like()).unwrap();
         let kernel = Marginal {

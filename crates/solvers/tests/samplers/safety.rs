@@ -167,6 +167,20 @@ fn a_score_that_is_not_finite_is_named_with_row_time_and_step() {
             panic!("{error:?}")
         };
         assert!((0.5..0.5 + 1e-6).contains(&t), "{t}");
+        // Broken everywhere but at the start: the trial step that sizes the first one must not pass for the end.
+        let error = failure(
+            "kind = \"ode\"",
+            &Broken {
+                value,
+                t: 1.0 - 1e-12,
+                only_at: false,
+            },
+        );
+        let named = matches!(
+            error,
+            SolveError::NonFinite { row: 42, .. } | SolveError::StepTooSmall { row: 42, .. }
+        );
+        assert!(named, "{error:?}");
         let error = failure(
             "kind = \"ode\"",
             &Broken {

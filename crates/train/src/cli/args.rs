@@ -54,7 +54,7 @@ pub struct TrainArgs {
     /// Run folder to go on with, to the budget given or to its own
     #[arg(long, value_name = "RUN_DIR")]
     pub resume: Option<PathBuf>,
-    /// Run folder to create, absent or empty; runs/<time>_<name> if not given
+    /// Run folder to create, absent or empty; runs/TIME_NAME if not given
     #[arg(long, value_name = "DIR", conflicts_with = "resume")]
     pub out: Option<PathBuf>,
     /// Check everything, print the resolved configuration, train nothing
@@ -66,7 +66,7 @@ pub struct TrainArgs {
     /// auto, cpu, cuda, cuda:N or mps
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,
-    /// Threads of libtorch, 1 or more; its own choice if not given
+    /// Threads of libtorch, 1 or more; if not given, OMP_NUM_THREADS, else one a core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Overrides of configuration keys.
@@ -122,7 +122,7 @@ pub struct SampleArgs {
     /// auto, cpu, cuda, cuda:N or mps
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,
-    /// Threads of libtorch, 1 or more; its own choice if not given
+    /// Threads of libtorch, 1 or more; if not given, OMP_NUM_THREADS, else one a core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Overrides of `[sampler]` keys.

@@ -27,5 +27,9 @@ fn set_up(threads: Option<u16>) {
 
 /// Prints a result as one line of JSON.
 fn print_json(value: &impl Serialize) -> Result<(), TrainError> {
-    print_line(&serde_json::to_string(value).expect("invariant: results are numbers, texts and paths"))
+    let json = serde_json::to_string(value).map_err(|error| TrainError::Format {
+        path: "--json".into(),
+        reason: format!("the result cannot be written as JSON: {error}"),
+    })?;
+    print_line(&json)
 }

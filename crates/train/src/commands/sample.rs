@@ -1,6 +1,7 @@
 //! `sde sample`.
 
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -90,19 +91,24 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         shape: data.shape(),
         device,
     };
-    let started = Instant::now();
-    let mut show = |done: f64| progress.update(done, || format!("{} samples", options.count));
-    let samples = model.sample(sampler.as_ref(), options, &stop, &mut show)?;
-    let seconds = started.elapsed().as_secs_f64();
-    progress.finish();
-    let (out, png) = match (&args.out, &args.png) {
+    let (mut out, mut png) = match (&args.out, &args.png) {
         (None, None) => (
             Some(run_dir.join("sampled.npz")),
             Some(run_dir.join("sampled.png")),
         ),
         (out, png) => (out.clone(), png.clone()),
     };
-    if !samples.stopped {
+    for path in out.iter().chain(&png) {
+        check_target(path)?;
+    }
+    let started = Instant::now();
+    let mut show = |done: f64| progress.update(done, || format!("{} samples", options.count));
+    let samples = model.sample(sampler.as_ref(), options, &stop, &mut show)?;
+    let seconds = started.elapsed().as_secs_f64();
+    progress.finish();
+    if samples.stopped {
+        (out, png) = (None, None);
+    } else {
         if let Some(path) = &out {
             write_array(&samples, data.scaling(), path)?;
             progress.say(&format!("samples: {}", path.display()));
@@ -128,4 +134,17 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         print_json(&summary)?;
     }
     Ok(if samples.stopped { INTERRUPTED } else { DONE })
+}
+
+/// Refuses a file that cannot be written before minutes are spent on what shall go into it.
+fn check_target(path: &Path) -> Result<(), TrainError> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let probe = match path.is_dir() {
+        true => Err(io::Error::from(io::ErrorKind::IsADirectory)),
+        false => tempfile::tempfile_in(folder),
+    };
+    probe.map(drop).map_err(TrainError::io("write", path))
 }

@@ -26,7 +26,7 @@ const CHANGEABLE: [&str; 9] = [
 /// Trains, or goes on with a run; the answer is the exit code.
 ///
 /// # Errors
-/// See [`run`]; besides, the configuration, the device or the run folder is refused.
+/// See [`run()`]; besides, the configuration, the device or the run folder is refused.
 pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
     set_up(args.threads);
     let device = args.device.resolve()?;

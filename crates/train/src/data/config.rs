@@ -51,8 +51,9 @@ impl DataConfig {
             false => Err(ConfigError::new(format!("data.{key}"), value, reason)),
         };
         let natural = |v: f64| v >= 0.0 && v.is_finite();
-        let rows_ok = |rows: u64| (2..=1 << 32).contains(&rows);
-        const ROWS: &str = "need 2 or more rows, at most 2^32";
+        let rows_ok = |rows: u64| (2..=1 << 30).contains(&rows);
+        const ROWS: &str = "need 2 or more rows, at most 2^30";
+        const MOST_VALUES: u64 = 1 << 31;
         const NOISE: &str = "need 0 or a positive number";
         match self {
             DataConfig::Digits(_) | DataConfig::Mnist(_) | DataConfig::FashionMnist(_) => Ok(()),
@@ -73,6 +74,13 @@ impl DataConfig {
                     "length",
                     c.length.to_string(),
                     "need 2 or more points, at most 2^20",
+                )?;
+                let values = c.rows.saturating_mul(c.length) <= MOST_VALUES;
+                need(
+                    values,
+                    "rows",
+                    c.rows.to_string(),
+                    "rows times data.length must be at most 2^31 values",
                 )?;
                 let count = (1..=100).contains(&c.components);
                 need(count, "components", c.components.to_string(), "need 1 to 100")?;

@@ -149,7 +149,7 @@ fn download(set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
     unpack(&archive, set, work)
 }
 
-/// Takes the wanted files out of an archive into a folder, or a single wanted file as it is.
+/// Takes the wanted files out of an archive into a folder.
 fn unpack(archive: &Path, set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
     let out = work.path().join("unpacked");
     fs::create_dir_all(&out).map_err(TrainError::io("create", &out))?;

@@ -15,7 +15,7 @@ pub struct Record {
     pub step: u64,
     /// Rows seen.
     pub images: u64,
-    /// Mean loss of the steps since the line before (of the last 100 at most); `null` if all were skipped.
+    /// Mean of the last finite losses, as many as there are steps a line (at most 100); `null` before the first.
     pub loss: Option<f64>,
     /// Learning rate of the last step.
     pub lr: f64,

@@ -198,7 +198,9 @@ impl<'a> Run<'a> {
                 self.last_line.0 += before.elapsed();
             }
         }
-        if self.saved != Some(trainer.state().step) && trainer.state().step > 0 && !self.save(trainer)? {
+        // An interrupted run leaves a checkpoint even if no step was done.
+        let owed = trainer.state().step > 0 || options.stop.is_set();
+        if self.saved != Some(trainer.state().step) && owed && !self.save(trainer)? {
             let step = trainer.state().step;
             let reason = match self.saved {
                 Some(saved) => format!(

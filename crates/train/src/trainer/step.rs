@@ -236,14 +236,19 @@ impl Trainer {
         })
     }
 
-    /// Whether the weights as they are give a finite loss on the next batch: asked before a checkpoint, since the
-    /// update of the last step has been tried on nothing yet.
+    /// Whether all that a checkpoint holds is finite and the weights give a finite loss on the next batch: asked
+    /// before a checkpoint, since the update of the last step has been tried on nothing yet.
     ///
     /// # Errors
     /// The data set or libtorch fails.
     pub fn healthy(&mut self) -> Result<bool, TrainError> {
-        if self.bad_streak > 0 {
-            return Ok(false);
+        let (first, second) = self.optim.moments();
+        for kept in [self.params.values(), self.ema.average(), first, second] {
+            // The sum of magnitudes is finite only if every value is; in f64, so that it does not overflow.
+            let sum = no_grad(|| kept.f_abs()?.f_sum(Kind::Double)?.f_double_value(&[]));
+            if !sum.map_err(TrainError::tensor("the weights"))?.is_finite() {
+                return Ok(false);
+            }
         }
         let loss = no_grad(|| self.forward())?;
         let loss = loss.f_double_value(&[]).map_err(TrainError::tensor("the loss"))?;
