@@ -115,6 +115,7 @@ impl PcConfig {
             PredictorKind::None => check_end(sde, grid.end())?,
             PredictorKind::EulerMaruyama => {}
         }
+        check_corrector_steps(self.corrector_steps, grid.steps() + 1)?;
         let snr = self.snr;
         let corrector: Option<Box<dyn Corrector<S>>> = match self.corrector {
             CorrectorKind::None => None,
@@ -123,7 +124,6 @@ impl PcConfig {
             CorrectorKind::Ald => Some(Box::new(AnnealedLangevin { snr })),
         };
         if corrector.is_some() {
-            check_corrector_steps(self.corrector_steps, grid.steps() + 1)?;
             check_snr(snr)?;
         }
         Ok(Box::new(PredictorCorrector {
