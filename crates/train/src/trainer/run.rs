@@ -13,7 +13,7 @@ use super::signals::StopFlag;
 use super::step::Trainer;
 use crate::TrainError;
 use crate::checkpoint::Store;
-use crate::log::{MetricsLog, ProgressReport, Record};
+use crate::log::{EventLog, MetricsLog, ProgressReport, Record};
 
 /// How a run shows itself and is stopped.
 #[derive(Debug)]
@@ -89,6 +89,7 @@ struct Run<'a> {
     folder: &'a RunFolder,
     store: Store,
     metrics: MetricsLog,
+    events: EventLog,
     /// Step of the newest checkpoint, if there is one.
     saved: Option<u64>,
     seconds_before: f64,
@@ -127,12 +128,14 @@ impl<'a> Run<'a> {
             });
         }
         let metrics = MetricsLog::open(folder.path(), trainer.state().step)?;
+        let events = EventLog::new(folder.path(), trainer.state().step);
         let seconds_before = if saved.is_some() { folder.seconds() } else { 0.0 };
         let (now, images) = (Instant::now(), trainer.state().images);
         Ok(Self {
             folder,
             store,
             metrics,
+            events,
             saved,
             seconds_before,
             images_before: images,
@@ -228,6 +231,7 @@ impl<'a> Run<'a> {
             return Ok(false);
         }
         self.metrics.sync()?;
+        self.events.sync()?;
         self.store.save(&trainer.snapshot())?;
         self.folder.write_seconds(self.seconds())?;
         self.saved = Some(step);
@@ -275,7 +279,7 @@ impl<'a> Run<'a> {
         }
         let (now, (before, images)) = (Instant::now(), self.last_line);
         self.last_line = (now, state.images);
-        self.metrics.write(&Record {
+        let record = Record {
             step: state.step,
             images: state.images,
             loss,
@@ -285,7 +289,9 @@ impl<'a> Run<'a> {
             images_per_s: (state.images - images) as f64 / (now - before).as_secs_f64().max(1e-9),
             seconds: self.seconds(),
             skipped: state.skipped,
-        })
+        };
+        self.metrics.write(&record)?;
+        self.events.write(&record)
     }
 
     fn summary(&self, trainer: &Trainer, interrupted: bool) -> Summary {
