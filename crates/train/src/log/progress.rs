@@ -37,6 +37,16 @@ impl ProgressReport {
         Self { name, sink }
     }
 
+    /// Starts the next stage under its own name; the time left is estimated anew.
+    pub fn stage(&mut self, name: &'static str) {
+        self.name = name;
+        if let Sink::Bar(bar) = &self.sink {
+            bar.set_prefix(name);
+            bar.set_position(0);
+            bar.reset_eta();
+        }
+    }
+
     /// Shows nothing.
     pub fn silent() -> Self {
         Self {

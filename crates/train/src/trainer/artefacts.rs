@@ -37,7 +37,8 @@ pub fn write_all(
     let count = trainer.config().train.samples;
     let seed = trainer.config().seed;
     let progress = &mut options.progress;
-    let mut show = |done: f64| progress.update(done, || format!("drawing {count} samples"));
+    progress.stage("sampling");
+    let mut show = |done: f64| progress.update(done, || format!("{count} samples"));
     let what = SampleOptions {
         count,
         seed,
