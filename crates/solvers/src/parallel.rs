@@ -11,10 +11,10 @@ use rayon::prelude::*;
 use sde_core::Sde;
 
 use crate::real::Real;
-use crate::sampler::prior_std_at;
+use crate::sampler::draw_prior;
 use crate::{
-    Coef, Draw, HostBatch, HostNoise, Job, NoiseSource, Observer, PresetNoise, Purpose, Sampler, ScoreFn,
-    SolveError, SolveStats, State, StopReason,
+    HostBatch, HostNoise, Job, NoiseSource, Observer, PresetNoise, Sampler, ScoreFn, SolveError, SolveStats,
+    StopReason,
 };
 
 /// Bytes that the states of a chunk may take together: half of a usual first-level cache.
@@ -271,14 +271,7 @@ fn one_chunk<T: Real, O: Observer<HostBatch<T>>>(
         Some(init) => HostBatch::from_rows(init.slice(s![start..start + rows, ..])),
         None => {
             let mut x = HostBatch::zeros(rows, dim);
-            noise.normal(
-                Draw {
-                    step: 0,
-                    purpose: Purpose::Prior,
-                },
-                &mut x,
-            )?;
-            x.scale(Coef::All(prior_std_at(sde, sampler.t_start())));
+            draw_prior(sde, sampler.t_start(), noise, &mut x)?;
             x
         }
     };

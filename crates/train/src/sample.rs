@@ -4,10 +4,8 @@ use std::ops::ControlFlow;
 
 use score_nets::{NetScore, ScoreNet, TensorNoise, TensorState};
 use sde_core::{Precond, Sde};
-use solvers::sampler::prior_std_at;
-use solvers::{
-    Draw, Job, NoiseSource, Observer, Purpose, Sampler, SolveError, SolveStats, State, StepInfo, StopReason,
-};
+use solvers::sampler::draw_prior;
+use solvers::{Job, Observer, Sampler, SolveError, SolveStats, State, StepInfo, StopReason};
 use tch::{Device, Kind};
 
 use crate::TrainError;
@@ -118,14 +116,7 @@ impl Model<'_> {
                 seed: options.seed,
                 first_row,
             };
-            noise.normal(
-                Draw {
-                    step: 0,
-                    purpose: Purpose::Prior,
-                },
-                &mut x,
-            )?;
-            x.scale(solvers::Coef::All(prior_std_at(self.sde, sampler.t_start())));
+            draw_prior(self.sde, sampler.t_start(), &noise, &mut x)?;
             let job = Job {
                 sde: self.sde,
                 score: &score,

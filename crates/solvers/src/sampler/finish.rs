@@ -6,6 +6,7 @@ use sde_core::Sde;
 use serde::{Deserialize, Serialize};
 
 use super::{CountedScore, Scratch};
+use crate::observe::NanGuard;
 use crate::{Coef, SolveError, State};
 
 /// What a sampler returns at its end time.
@@ -22,8 +23,32 @@ pub enum Final {
     None,
 }
 
+impl Final {
+    /// The last act at time `t`, as step number `step`, checked. [`Final::Mean`] is the business of the last step.
+    ///
+    /// # Errors
+    /// Those of the score function, and [`SolveError::NonFinite`].
+    #[allow(clippy::too_many_arguments)]
+    pub(crate) fn apply<S: State>(
+        self,
+        sde: &dyn Sde,
+        score: &CountedScore<S>,
+        guard: NanGuard,
+        t: f64,
+        step: u64,
+        x: &mut S,
+        w: &mut Scratch<S>,
+    ) -> Result<(), SolveError> {
+        if self != Final::Tweedie {
+            return Ok(());
+        }
+        tweedie(sde, score, t, x, w)?;
+        guard.check(x, Some(&w.score), t, t, step)
+    }
+}
+
 /// `x <- (x + std^2 score(x, t))/mean_coef`. Where the kernel has no noise left, there is nothing to evaluate.
-pub(crate) fn tweedie<S: State>(
+fn tweedie<S: State>(
     sde: &dyn Sde,
     score: &CountedScore<S>,
     t: f64,

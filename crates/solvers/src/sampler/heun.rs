@@ -1,12 +1,12 @@
 use std::mem;
 
-use sde_core::Sde;
 use sde_core::grid::Grid;
+use sde_core::{Sde, Span};
 
-use super::finish::tweedie;
-use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StopReason};
+use super::march::{GridMethod, march};
+use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
 use crate::observe::NanGuard;
-use crate::{Coef, Draw, Observer, Purpose, SolveError, State, StepInfo};
+use crate::{Coef, Draw, Observer, Purpose, SolveError, State};
 
 /// The stochasticity of Karras et al. (2022): noise is added and removed again where the noise level lies in `[min, max]`.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -131,6 +131,45 @@ impl Heun {
     }
 }
 
+/// One run.
+struct Run<'a, S: State> {
+    method: &'a Heun,
+    job: &'a Job<'a, S>,
+    score: &'a CountedScore<'a, S>,
+    scratch: Scratch<S>,
+    guard: NanGuard,
+    /// The level of the state.
+    level: Level,
+}
+
+impl<S: State> GridMethod<S> for Run<'_, S> {
+    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
+        let (to, w) = (Level::at(self.job.sde, span.to), &mut self.scratch);
+        let from = self.method.add_noise(self.job, self.level, step, x, w)?;
+        Heun::step(self.score, from, to, x, w)?;
+        if x.first_non_finite_row().is_some() {
+            // The Euler point tells which of the two evaluations went wrong.
+            let t = if to.sigma == 0.0 || w.next.first_non_finite_row().is_some() {
+                from.t
+            } else {
+                to.t
+            };
+            self.guard.check(x, Some(&w.score), t, to.t, step as u64)?;
+        }
+        self.level = to;
+        Ok(())
+    }
+
+    fn finish(&mut self, _t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
+        let (end, w) = (self.method.final_step, &mut self.scratch);
+        if end != Final::Tweedie {
+            return Ok(());
+        }
+        let from = self.method.add_noise(self.job, self.level, step, x, w)?;
+        end.apply(self.job.sde, self.score, self.guard, from.t, step as u64, x, w)
+    }
+}
+
 impl<S: State> Sampler<S> for Heun {
     fn info(&self) -> MethodInfo {
         MethodInfo {
@@ -147,60 +186,15 @@ impl<S: State> Sampler<S> for Heun {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let spans = self.grid.spans();
         let score = CountedScore::new(job.score);
-        let guard = NanGuard::new(job.first_row);
-        let mut w = Scratch::new(x);
-        let mut level = Level::at(job.sde, self.grid.times()[0]);
-        guard.check(x, None, level.t, level.t, 0)?;
-        let steps = Some(spans.len() as u64);
-        let mut info = StepInfo {
-            step: 0,
-            steps,
-            t: level.t,
-            nfe: 0,
-            first_row: job.first_row,
+        let run = Run {
+            method: self,
+            job,
+            score: &score,
+            scratch: Scratch::new(x),
+            guard: NanGuard::new(job.first_row),
+            level: Level::at(job.sde, self.grid.start()),
         };
-        observer.start(&info, x);
-        let mut stop = StopReason::Finished;
-        for (step, span) in spans.iter().enumerate() {
-            let to = Level::at(job.sde, span.to);
-            let from = self.add_noise(job, level, step, x, &mut w)?;
-            Self::step(&score, from, to, x, &mut w)?;
-            if x.first_non_finite_row().is_some() {
-                // The Euler point tells which of the two evaluations went wrong.
-                let t = if to.sigma == 0.0 || w.next.first_non_finite_row().is_some() {
-                    from.t
-                } else {
-                    to.t
-                };
-                guard.check(x, Some(&w.score), t, to.t, step as u64)?;
-            }
-            level = to;
-            info = StepInfo {
-                step: step as u64,
-                t: to.t,
-                nfe: score.nfe(),
-                ..info
-            };
-            if observer.step(&info, x).is_break() {
-                stop = StopReason::Stopped;
-                break;
-            }
-        }
-        if stop == StopReason::Finished && self.final_step == Final::Tweedie {
-            let from = self.add_noise(job, level, spans.len(), x, &mut w)?;
-            tweedie(job.sde, &score, from.t, x, &mut w)?;
-            guard.check(x, Some(&w.score), from.t, from.t, spans.len() as u64)?;
-        }
-        let stats = SolveStats {
-            nfe: score.nfe(),
-            steps: info.step + 1,
-            rejected: 0,
-            row_evaluations: score.nfe() * x.rows() as u64,
-            stop,
-        };
-        observer.end(&stats, x);
-        Ok(stats)
+        march(&self.grid, job, &score, run, x, observer)
     }
 }

@@ -2,6 +2,7 @@
 
 mod finish;
 mod heun;
+mod march;
 mod ode;
 mod predictor_corrector;
 mod step;
@@ -13,7 +14,7 @@ pub use predictor_corrector::PredictorCorrector;
 use sde_core::Sde;
 pub use step::{CountedScore, Scratch, StepCtx};
 
-use crate::{NoiseSource, Observer, ScoreFn, SolveError, State};
+use crate::{Coef, Draw, NoiseSource, Observer, Purpose, ScoreFn, SolveError, State};
 
 /// What a sampler works on.
 pub struct Job<'a, S: State> {
@@ -79,6 +80,25 @@ pub trait Sampler<S: State>: Send + Sync {
     /// # Errors
     /// [`SolveError`], naming row, time and step; `x` is then unspecified.
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError>;
+}
+
+/// Draws the state that a run starts from: independent normals of [`prior_std_at`], at the address that every run uses.
+///
+/// # Errors
+/// Those of the noise.
+pub fn draw_prior<S: State>(
+    sde: &dyn Sde,
+    t_start: f64,
+    noise: &dyn NoiseSource<S>,
+    x: &mut S,
+) -> Result<(), SolveError> {
+    let draw = Draw {
+        step: 0,
+        purpose: Purpose::Prior,
+    };
+    noise.normal(draw, x)?;
+    x.scale(Coef::All(prior_std_at(sde, t_start)));
+    Ok(())
 }
 
 /// Standard deviation of the normals that a run starts from: the SDE's prior at the end of its domain, and the kernel's

@@ -1,6 +1,7 @@
+use sde_core::Span;
 use sde_core::grid::Grid;
 
-use super::finish::tweedie;
+use super::march::{GridMethod, march};
 use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StopReason};
 use crate::flow::Flow;
 use crate::observe::NanGuard;
@@ -30,60 +31,48 @@ impl<S: State> Sampler<S> for FixedOde {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let times = self.grid.times();
         let score = CountedScore::new(job.score);
-        let guard = NanGuard::new(job.first_row);
-        guard.check(x, None, times[0], times[0], 0)?;
-        let mut flow = Flow::new(job.sde, &score);
-        let mut w = Stages::new(self.tableau, x);
-        let steps = Some(times.len() as u64 - 1);
-        let mut info = StepInfo {
-            step: 0,
-            steps,
-            t: times[0],
-            nfe: 0,
-            first_row: job.first_row,
+        let run = Run {
+            method: self,
+            job,
+            score: &score,
+            flow: Flow::new(job.sde, &score),
+            stages: Stages::new(self.tableau, x),
         };
-        observer.start(&info, x);
-        let mut stop = StopReason::Finished;
-        for (index, pair) in times.windows(2).enumerate() {
-            step(self.tableau, &mut flow, pair[0], pair[1], x, &mut w)?;
-            if x.first_non_finite_row().is_some() {
-                // The first slope that is not finite tells which evaluation went wrong.
-                let bad = w
-                    .slopes
-                    .iter()
-                    .position(|slope| slope.first_non_finite_row().is_some());
-                let t = bad.map_or(pair[1], |stage| {
-                    pair[0] + self.tableau.c[stage] * (pair[1] - pair[0])
-                });
-                guard.check(x, bad.map(|stage| &w.slopes[stage]), t, pair[1], index as u64)?;
-            }
-            info = StepInfo {
-                step: index as u64,
-                t: pair[1],
-                nfe: score.nfe(),
-                ..info
-            };
-            if observer.step(&info, x).is_break() {
-                stop = StopReason::Stopped;
-                break;
-            }
+        march(&self.grid, job, &score, run, x, observer)
+    }
+}
+
+/// One run on a grid.
+struct Run<'a, S: State> {
+    method: &'a FixedOde,
+    job: &'a Job<'a, S>,
+    score: &'a CountedScore<'a, S>,
+    flow: Flow<'a, S>,
+    stages: Stages<S>,
+}
+
+impl<S: State> GridMethod<S> for Run<'_, S> {
+    fn step(&mut self, number: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
+        let (tableau, w) = (self.method.tableau, &mut self.stages);
+        step(tableau, &mut self.flow, span.from, span.to, x, w)?;
+        if x.first_non_finite_row().is_none() {
+            return Ok(());
         }
-        if stop == StopReason::Finished {
-            finish(self.final_step, job, &score, info.t, info.step + 1, x)?;
-        }
-        let nfe = score.nfe();
-        let row_evaluations = nfe * x.rows() as u64;
-        let stats = SolveStats {
-            nfe,
-            steps: info.step + 1,
-            rejected: 0,
-            row_evaluations,
-            stop,
-        };
-        observer.end(&stats, x);
-        Ok(stats)
+        // The first slope that is not finite tells which evaluation went wrong.
+        let bad = w
+            .slopes
+            .iter()
+            .position(|slope| slope.first_non_finite_row().is_some());
+        let t = bad.map_or(span.to, |stage| {
+            span.from + tableau.c[stage] * (span.to - span.from)
+        });
+        let slope = bad.map(|stage| &w.slopes[stage]);
+        NanGuard::new(self.job.first_row).check(x, slope, t, span.to, number as u64)
+    }
+
+    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
+        finish(self.method.final_step, self.job, self.score, t, step as u64, x)
     }
 }
 
@@ -174,6 +163,5 @@ fn finish<S: State>(
         return Ok(());
     }
     let mut w = Scratch::new(x);
-    tweedie(job.sde, score, t, x, &mut w)?;
-    NanGuard::new(job.first_row).check(x, Some(&w.score), t, t, step)
+    end.apply(job.sde, score, NanGuard::new(job.first_row), t, step, x, &mut w)
 }

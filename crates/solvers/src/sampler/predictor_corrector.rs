@@ -1,11 +1,12 @@
+use sde_core::Span;
 use sde_core::grid::Grid;
 
-use super::finish::tweedie;
-use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StepCtx, StopReason};
+use super::march::{GridMethod, march};
+use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StepCtx};
 use crate::correct::{Corrector, corrector_draw, step_ratio};
 use crate::observe::NanGuard;
 use crate::predict::Predictor;
-use crate::{Observer, SolveError, State, StepInfo};
+use crate::{Observer, SolveError, State};
 
 /// Predictor-corrector sampling: at each grid time `corrector_steps` corrector steps, then one predictor step to the next time
 /// (Song et al. 2021, arXiv:2011.13456, algorithm 1, in the order of the published code). The corrector always gets the time
@@ -25,37 +26,63 @@ pub struct PredictorCorrector<S: State> {
     pub(crate) final_step: Final,
 }
 
-impl<S: State> PredictorCorrector<S> {
+/// One run.
+struct Run<'a, S: State> {
+    method: &'a PredictorCorrector<S>,
+    job: &'a Job<'a, S>,
+    score: &'a CountedScore<'a, S>,
+    scratch: Scratch<S>,
+    guard: NanGuard,
+}
+
+impl<S: State> Run<'_, S> {
     /// The correctors at one grid point. `last` is set at the point after which nothing else follows.
-    fn correct(
-        &self,
-        run: &mut Run<S>,
-        point: usize,
-        t: f64,
-        ratio: f64,
-        last: bool,
-        x: &mut S,
-    ) -> Result<(), SolveError> {
-        let Some(corrector) = &self.corrector else {
+    fn correct(&mut self, point: usize, t: f64, ratio: f64, last: bool, x: &mut S) -> Result<(), SolveError> {
+        let Some(corrector) = &self.method.corrector else {
             return Ok(());
         };
-        for inner in 0..self.corrector_steps {
-            let mut ctx = StepCtx::new(run.job, run.score, point as u32);
-            ctx.mean_only = last && inner + 1 == self.corrector_steps && self.final_step == Final::Mean;
-            let draw = corrector_draw(point as u32, self.corrector_steps, inner);
-            corrector.step(&ctx, t, ratio, draw, x, &mut run.scratch)?;
-            run.guard.check(x, Some(&run.scratch.score), t, t, point as u64)?;
+        let repeats = self.method.corrector_steps;
+        for inner in 0..repeats {
+            let mut ctx = StepCtx::new(self.job, self.score, point as u32);
+            ctx.mean_only = last && inner + 1 == repeats && self.method.final_step == Final::Mean;
+            let draw = corrector_draw(point as u32, repeats, inner);
+            corrector.step(&ctx, t, ratio, draw, x, &mut self.scratch)?;
+            self.guard
+                .check(x, Some(&self.scratch.score), t, t, point as u64)?;
         }
         Ok(())
     }
 }
 
-/// The parts of one run.
-struct Run<'a, S: State> {
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    scratch: Scratch<S>,
-    guard: NanGuard,
+impl<S: State> GridMethod<S> for Run<'_, S> {
+    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
+        let ratio = step_ratio(self.job.sde, span);
+        self.correct(step, span.from, ratio, false, x)?;
+        let last = step + 1 == self.method.grid.steps();
+        if let Some(predictor) = &self.method.predictor {
+            let mut ctx = StepCtx::new(self.job, self.score, step as u32);
+            ctx.mean_only = last && self.method.final_step == Final::Mean;
+            predictor.step(&ctx, span, x, &mut self.scratch)?;
+            let score = Some(&self.scratch.score);
+            self.guard.check(x, score, span.from, span.to, step as u64)?;
+        } else if last {
+            self.correct(step + 1, span.to, ratio, true, x)?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
+        let (end, guard) = (self.method.final_step, self.guard);
+        end.apply(
+            self.job.sde,
+            self.score,
+            guard,
+            t,
+            step as u64,
+            x,
+            &mut self.scratch,
+        )
+    }
 }
 
 impl<S: State> Sampler<S> for PredictorCorrector<S> {
@@ -78,61 +105,14 @@ impl<S: State> Sampler<S> for PredictorCorrector<S> {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let spans = self.grid.spans();
         let score = CountedScore::new(job.score);
-        let guard = NanGuard::new(job.first_row);
-        let mut run = Run {
+        let run = Run {
+            method: self,
             job,
             score: &score,
             scratch: Scratch::new(x),
-            guard,
+            guard: NanGuard::new(job.first_row),
         };
-        run.guard.check(x, None, self.t_start(), self.t_start(), 0)?;
-        let mut info = StepInfo {
-            step: 0,
-            steps: Some(spans.len() as u64),
-            t: self.t_start(),
-            nfe: 0,
-            first_row: job.first_row,
-        };
-        observer.start(&info, x);
-        let mut stop = StopReason::Finished;
-        for (step, &span) in spans.iter().enumerate() {
-            let ratio = step_ratio(job.sde, span);
-            self.correct(&mut run, step, span.from, ratio, false, x)?;
-            if let Some(predictor) = &self.predictor {
-                let mut ctx = StepCtx::new(job, &score, step as u32);
-                ctx.mean_only = step + 1 == spans.len() && self.final_step == Final::Mean;
-                predictor.step(&ctx, span, x, &mut run.scratch)?;
-                run.guard
-                    .check(x, Some(&run.scratch.score), span.from, span.to, step as u64)?;
-            } else if step + 1 == spans.len() {
-                self.correct(&mut run, step + 1, span.to, ratio, true, x)?;
-            }
-            info = StepInfo {
-                step: step as u64,
-                t: span.to,
-                nfe: score.nfe(),
-                ..info
-            };
-            if observer.step(&info, x).is_break() {
-                stop = StopReason::Stopped;
-                break;
-            }
-        }
-        if stop == StopReason::Finished && self.final_step == Final::Tweedie {
-            tweedie(job.sde, &score, info.t, x, &mut run.scratch)?;
-            run.guard
-                .check(x, Some(&run.scratch.score), info.t, info.t, info.step + 1)?;
-        }
-        let stats = SolveStats {
-            nfe: score.nfe(),
-            steps: info.step + 1,
-            rejected: 0,
-            row_evaluations: score.nfe() * x.rows() as u64,
-            stop,
-        };
-        observer.end(&stats, x);
-        Ok(stats)
+        march(&self.grid, job, &score, run, x, observer)
     }
 }
