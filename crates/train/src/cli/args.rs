@@ -63,15 +63,23 @@ pub struct TrainArgs {
     /// Print one JSON object as the last line
     #[arg(long)]
     pub json: bool,
+    /// Where libtorch computes.
+    #[command(flatten)]
+    pub machine: MachineArgs,
+    /// Overrides of configuration keys.
+    #[arg(skip)]
+    pub overrides: Vec<Override>,
+}
+
+/// Where libtorch computes; the same for every command that uses it.
+#[derive(Debug, Clone, Default, Args)]
+pub struct MachineArgs {
     /// auto, cpu, cuda, cuda:N or mps
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,
     /// Threads of libtorch, 1 or more; if not given, OMP_NUM_THREADS, else one a core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
-    /// Overrides of configuration keys.
-    #[arg(skip)]
-    pub overrides: Vec<Override>,
 }
 
 impl TrainArgs {
@@ -119,12 +127,9 @@ pub struct SampleArgs {
     /// Print one JSON object as the last line
     #[arg(long)]
     pub json: bool,
-    /// auto, cpu, cuda, cuda:N or mps
-    #[arg(long, value_name = "DEVICE", default_value = "auto")]
-    pub device: DeviceArg,
-    /// Threads of libtorch, 1 or more; if not given, OMP_NUM_THREADS, else one a core
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
-    pub threads: Option<u16>,
+    /// Where libtorch computes.
+    #[command(flatten)]
+    pub machine: MachineArgs,
     /// Overrides of `[sampler]` keys.
     #[arg(skip)]
     pub overrides: Vec<Override>,

@@ -51,8 +51,8 @@ struct SampleSummary {
 /// # Errors
 /// The folder is no run, has no whole checkpoint, or the sampler or a file fails.
 pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
-    set_up(args.threads);
-    let device = args.device.resolve()?;
+    set_up(args.machine.threads);
+    let device = args.machine.device.resolve()?;
     let run_dir = &args.run;
     let config = args.load()?.config;
     let stop = StopFlag::on_signals()?;

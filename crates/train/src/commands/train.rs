@@ -28,8 +28,8 @@ const CHANGEABLE: [&str; 9] = [
 /// # Errors
 /// See [`run()`]; besides, the configuration, the device or the run folder is refused.
 pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
-    set_up(args.threads);
-    let device = args.device.resolve()?;
+    set_up(args.machine.threads);
+    let device = args.machine.device.resolve()?;
     if args.resume.is_some() {
         refuse_changes(&args.overrides)?;
     }
