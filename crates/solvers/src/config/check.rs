@@ -1,6 +1,9 @@
 //! What a sampler's table is checked for, and the defaults that depend on the SDE.
 
-use super::*;
+use sde_core::Sde;
+use sde_core::grid::{Grid, GridConfig};
+
+use crate::SolveError;
 
 /// Equidistant times, where they resolve the noise: where half-way in time is not near either end in `lambda`. They
 /// do not for SDEs whose time is the noise level itself, which get the grid of Karras et al.
@@ -57,14 +60,6 @@ pub(super) fn check_corrector_steps(count: u32, levels: usize) -> Result<(), Sol
     Ok(())
 }
 
-/// The default ending: the reference code's grid comes with the reference code's ending.
-pub(super) fn ending(given: Option<Final>, grid: Option<&GridConfig>) -> Final {
-    given.unwrap_or(match grid {
-        Some(GridConfig::SongCompat {}) => Final::Mean,
-        _ => Final::default(),
-    })
-}
-
 /// Refuses an end time at which the score is not defined, for methods that evaluate it there.
 pub(super) fn check_end(sde: &dyn Sde, t_end: f64) -> Result<(), SolveError> {
     if sde.marginal(t_end).std > 0.0 {
@@ -95,14 +90,6 @@ pub(super) fn check_discretization(sde: &dyn Sde, grid: &Grid) -> Result<(), Sol
             Err(refuse("steps", grid.steps(), reason))
         }
     }
-}
-
-pub(super) fn refuse_song_compat(kind: &str, grid: Option<&GridConfig>) -> Result<(), SolveError> {
-    if matches!(grid, Some(GridConfig::SongCompat {})) {
-        let reason = format!("is for kind = \"pc\" only, {kind} needs true gaps");
-        return Err(refuse("grid.kind", "song-compat", reason));
-    }
-    Ok(())
 }
 
 /// Below this, the error of a step in `f64` is rounding.

@@ -1,8 +1,9 @@
 use std::mem;
 
+use sde_core::Span;
 use sde_core::grid::Grid;
-use sde_core::{Sde, Span};
 
+use super::level::Level;
 use super::march::{GridMethod, march};
 use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
 use crate::observe::NanGuard;
@@ -44,25 +45,6 @@ pub struct Heun {
     pub(crate) final_step: Final,
 }
 
-/// Time, mean coefficient and noise level of a grid point.
-#[derive(Clone, Copy)]
-struct Level {
-    t: f64,
-    mean_coef: f64,
-    sigma: f64,
-}
-
-impl Level {
-    fn at(sde: &dyn Sde, t: f64) -> Self {
-        let kernel = sde.marginal(t);
-        Self {
-            t,
-            mean_coef: kernel.mean_coef,
-            sigma: kernel.std / kernel.mean_coef,
-        }
-    }
-}
-
 impl Heun {
     /// Adds the churn noise of a step; returns the level of the state afterwards.
     fn add_noise<S: State>(
@@ -88,7 +70,7 @@ impl Heun {
         if gamma == 0.0 {
             return Ok(level);
         }
-        let raised = Level::at(job.sde, job.sde.time_at_sigma(level.sigma * (1.0 + gamma)));
+        let raised = Level::at_sigma(job.sde, level.sigma * (1.0 + gamma));
         let added = (raised.sigma * raised.sigma - level.sigma * level.sigma)
             .max(0.0)
             .sqrt()

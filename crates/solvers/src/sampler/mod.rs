@@ -2,7 +2,8 @@
 
 mod finish;
 mod heun;
-mod march;
+pub(crate) mod level;
+pub(crate) mod march;
 mod ode;
 mod predictor_corrector;
 mod step;
