@@ -37,6 +37,7 @@ pub mod config;
 pub mod correct;
 pub mod error;
 pub mod flow;
+pub mod guide;
 pub mod noise;
 pub mod observe;
 pub mod parallel;

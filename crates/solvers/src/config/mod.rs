@@ -1,12 +1,14 @@
 //! The `[sampler]` table: unchecked values as they stand in a file, and `build` to the checked sampler. One file a kind.
 
 mod check;
+mod clip;
 mod heun;
 mod langevin;
 mod ode;
 mod pc;
 mod tables;
 
+pub use clip::ClipConfig;
 pub use heun::HeunConfig;
 pub use langevin::LangevinConfig;
 pub use ode::{OdeConfig, OdeMethod};
@@ -17,7 +19,7 @@ use crate::{Sampler, SolveError, State};
 
 tables::kinds! {
     /// The `[sampler]` table. `kind` names the method; every kind takes `steps` (intervals of the grid), `t_start` and `t_end`
-    /// (default: the SDE's own), `final` and `grid`.
+    /// (default: the SDE's own), `final`, `clip_x0` and `grid`.
     SamplerConfig {
         /// Predictor-corrector, see [`PredictorCorrector`](crate::sampler::PredictorCorrector).
         Pc(PcConfig) = "pc",

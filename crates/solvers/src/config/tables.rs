@@ -28,6 +28,9 @@ macro_rules! table {
             #[serde(rename = "final", skip_serializing_if = "Option::is_none")]
             pub final_step: Option<crate::sampler::Final>,
             $($(#[$key_doc])* pub $key: $type,)*
+            /// Clipping of the estimate of the clean data in every evaluation; `none`.
+            #[serde(skip_serializing_if = "Option::is_none")]
+            pub clip_x0: Option<crate::config::ClipConfig>,
             /// The grid; by default one that suits method and SDE.
             #[serde(skip_serializing_if = "Option::is_none")]
             pub grid: Option<sde_core::grid::GridConfig>,
@@ -41,6 +44,7 @@ macro_rules! table {
                     t_end: None,
                     final_step: None,
                     $($key: $default,)*
+                    clip_x0: None,
                     grid: None,
                 }
             }
@@ -88,9 +92,10 @@ macro_rules! kinds {
             /// # Errors
             /// [`SolveError::Config`] naming the dotted key.
             pub fn build<S: State + 'static>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
-                match self {
-                    $(Self::$kind(table) => table.build(sde),)*
-                }
+                let (sampler, clip) = match self {
+                    $(Self::$kind(table) => (table.build(sde)?, table.clip_x0),)*
+                };
+                $crate::config::clip::clipped(sampler, clip)
             }
         }
 

@@ -5,7 +5,7 @@ use std::cell::Cell;
 use sde_core::Sde;
 
 use super::Job;
-use crate::{Coef, NoiseSource, ScoreFn, SolveError, State};
+use crate::{Coef, NoiseSource, ScoreFn, SolveError, State, score};
 
 /// The score function of a run: counts evaluations and refuses outputs of another shape.
 pub struct CountedScore<'a, S: State> {
@@ -28,16 +28,7 @@ impl<'a, S: State> CountedScore<'a, S> {
     /// Those of the score function, and [`SolveError::Shape`] where it returned another shape than that of `x`.
     pub fn evaluate(&self, x: &S, t: Coef, out: &mut S) -> Result<(), SolveError> {
         self.nfe.set(self.nfe.get() + 1);
-        self.score.score(x, t, out)?;
-        let (got, need) = ((out.rows(), out.row_len()), (x.rows(), x.row_len()));
-        if got == need {
-            return Ok(());
-        }
-        Err(SolveError::Shape {
-            what: "output of the score function",
-            got: format!("{} x {}", got.0, got.1),
-            need: format!("{} x {}", need.0, need.1),
-        })
+        score::evaluate(self.score, x, t, out)
     }
 
     /// Evaluations so far.

@@ -39,3 +39,33 @@ impl<S: State, F: ScoreFn<S> + ?Sized> ScoreFn<S> for &F {
         (**self).score(x, t, out)
     }
 }
+
+impl<S: State, F: ScoreVjp<S> + ?Sized> ScoreVjp<S> for &F {
+    fn score_vjp(&self, x: &S, t: Coef, v: &S, score: &mut S, vjp: &mut S) -> Result<(), SolveError> {
+        (**self).score_vjp(x, t, v, score, vjp)
+    }
+}
+
+/// `out <- score(x, t)`, and an error where `out` came back in another shape than that of `x`.
+pub(crate) fn evaluate<S: State>(
+    score: &(impl ScoreFn<S> + ?Sized),
+    x: &S,
+    t: Coef,
+    out: &mut S,
+) -> Result<(), SolveError> {
+    score.score(x, t, out)?;
+    same_shape(x, out, "output of the score function")
+}
+
+/// Refuses an `out` of another shape than that of `x`.
+pub(crate) fn same_shape<S: State>(x: &S, out: &S, what: &'static str) -> Result<(), SolveError> {
+    let (got, need) = ((out.rows(), out.row_len()), (x.rows(), x.row_len()));
+    if got == need {
+        return Ok(());
+    }
+    Err(SolveError::Shape {
+        what,
+        got: format!("{} x {}", got.0, got.1),
+        need: format!("{} x {}", need.0, need.1),
+    })
+}

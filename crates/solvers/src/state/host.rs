@@ -156,6 +156,24 @@ impl<T: Real> State for HostBatch<T> {
         }
     }
 
+    fn update_rows(&mut self, x: &Self, work: &mut Vec<f64>, f: &mut dyn FnMut(usize, &[f64], &mut [f64])) {
+        self.assert_same_shape(x);
+        let (rows, dim) = (self.rows, self.dim);
+        work.clear();
+        work.resize(2 * dim, 0.0);
+        let (from, own) = work.split_at_mut(dim);
+        for row in 0..rows {
+            for d in 0..dim {
+                from[d] = x.values[d * rows + row].to_f64();
+                own[d] = self.values[d * rows + row].to_f64();
+            }
+            f(row, from, own);
+            for d in 0..dim {
+                self.values[d * rows + row] = T::from_f64(own[d]);
+            }
+        }
+    }
+
     fn lincomb(&mut self, terms: &[(Coef, &Self)]) {
         for (_, x) in terms {
             self.assert_same_shape(x);

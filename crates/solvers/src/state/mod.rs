@@ -71,6 +71,22 @@ pub trait State: Clone + Send {
     /// Reads every row through a staging buffer, in row order.
     fn read_rows(&self, f: &mut dyn FnMut(usize, &[f64]));
 
+    /// Calls `f(row, x[row], self[row])` for every row, in order: `f` changes its row of `self`, and what it leaves alone keeps its
+    /// bits. Rows are staged in `work`, whose memory is kept from call to call.
+    fn update_rows(&mut self, x: &Self, work: &mut Vec<f64>, f: &mut dyn FnMut(usize, &[f64], &mut [f64])) {
+        let len = self.row_len();
+        work.clear();
+        x.read_rows(&mut |_, values| work.extend_from_slice(values));
+        let half = work.len();
+        self.read_rows(&mut |_, values| work.extend_from_slice(values));
+        let (xs, own) = work.split_at_mut(half);
+        self.fill_rows(&mut |row, out| {
+            let at = row * len..(row + 1) * len;
+            f(row, &xs[at.clone()], &mut own[at.clone()]);
+            out.copy_from_slice(&own[at]);
+        });
+    }
+
     /// `self <- sum_k a_k x_k`; none of the `x_k` is `self`. Overridden where one fused pass pays.
     fn lincomb(&mut self, terms: &[(Coef, &Self)]) {
         match terms.split_first() {

@@ -144,6 +144,27 @@ impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
         });
         assert_eq!(next, self.rows, "fill_rows: every row once");
         self.close("fill_rows", &x, &a, 0.0, 1.0);
+        let (mut next, mut work) = (0, vec![f64::NAN; 3]);
+        x.update_rows(&self.make(&b), &mut work, &mut |row, other, own| {
+            assert_eq!(
+                (row, other.len()),
+                (next, self.row_len),
+                "update_rows: rows in order"
+            );
+            assert_eq!(
+                (other, &*own),
+                (&b[row][..], &a[row][..]),
+                "update_rows: the rows of both"
+            );
+            next += 1;
+            own[self.row_len - 1] = other[0];
+        });
+        assert_eq!(next, self.rows, "update_rows: every row once");
+        let mut updated = a.clone();
+        for (row, other) in updated.iter_mut().zip(&b) {
+            row[self.row_len - 1] = other[0];
+        }
+        self.close("update_rows", &x, &updated, 0.0, 1.0);
     }
 
     fn arithmetic(&self) {

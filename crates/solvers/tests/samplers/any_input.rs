@@ -113,6 +113,7 @@ fn tables() -> impl Strategy<Value = SamplerConfig> {
                 t_end,
                 final_step,
                 method,
+                ..OdeConfig::default()
             })
         },
     );
@@ -128,6 +129,7 @@ fn tables() -> impl Strategy<Value = SamplerConfig> {
                 s_max,
                 s_noise,
                 grid,
+                ..HeunConfig::default()
             })
         },
     );
@@ -141,6 +143,7 @@ fn tables() -> impl Strategy<Value = SamplerConfig> {
                 snr,
                 corrector_steps,
                 grid,
+                ..LangevinConfig::default()
             })
         },
     );

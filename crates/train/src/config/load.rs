@@ -42,7 +42,7 @@ pub struct Loaded {
 }
 
 /// Tables that have a `kind`. A string in the place of such a table means its kind: `loss.time = "importance"`.
-pub(super) const KINDED: [&str; 9] = [
+pub(super) const KINDED: [&str; 10] = [
     "data",
     "sde",
     "net",
@@ -50,6 +50,7 @@ pub(super) const KINDED: [&str; 9] = [
     "loss",
     "sampler",
     "sampler.grid",
+    "sampler.clip_x0",
     "loss.weighting",
     "loss.time",
 ];

@@ -1,0 +1,7 @@
+//! Guidance against closed forms: one method a module.
+#![allow(clippy::print_stdout)]
+
+mod clip;
+#[path = "../samplers/common.rs"]
+#[allow(dead_code)]
+mod common;
