@@ -27,6 +27,17 @@ pub(super) fn usual_ode_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> Gri
     }
 }
 
+/// The grid of methods in `sigma` and `lambda`: equidistant `lambda` where a drift takes the signal away while noise comes in; without
+/// a drift the published grid for methods in the noise level, that of Karras et al.
+#[allow(dead_code)]
+pub(super) fn usual_lambda_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> GridConfig {
+    if sde.drift_coef(0.5 * (t_start + t_end)) == 0.0 {
+        GridConfig::Karras { rho: 7.0 }
+    } else {
+        GridConfig::LogSnr {}
+    }
+}
+
 pub(super) fn refuse(key: &str, value: impl ToString, reason: impl Into<String>) -> SolveError {
     SolveError::Config {
         key: format!("sampler.{key}"),
@@ -102,23 +113,31 @@ mod tests {
     use super::*;
 
     /// The grid follows from what the SDE does, not from its name: equidistant times for VP, subVP and the SDE methods of VE, the
-    /// grid of Karras et al. where the time is the noise level or nothing holds the scale of the state.
+    /// grid of Karras et al. where the time is the noise level or nothing holds the scale of the state; equidistant `lambda` for
+    /// VP and subVP.
     #[test]
     fn usual_grids() {
         let (uniform, karras) = (GridConfig::Uniform {}, GridConfig::Karras { rho: 7.0 });
-        for (table, sde_grid, ode_grid) in [
-            ("kind = \"vp\"", &uniform, &uniform),
-            ("kind = \"vp\"\nschedule = \"cosine\"", &uniform, &uniform),
-            ("kind = \"subvp\"", &uniform, &uniform),
-            ("kind = \"ve\"", &uniform, &karras),
-            ("kind = \"ve\"\nkernel = \"exact\"", &uniform, &karras),
-            ("kind = \"edm\"", &karras, &karras),
+        let log_snr = GridConfig::LogSnr {};
+        for (table, sde_grid, ode_grid, lambda_grid) in [
+            ("kind = \"vp\"", &uniform, &uniform, &log_snr),
+            (
+                "kind = \"vp\"\nschedule = \"cosine\"",
+                &uniform,
+                &uniform,
+                &log_snr,
+            ),
+            ("kind = \"subvp\"", &uniform, &uniform, &log_snr),
+            ("kind = \"ve\"", &uniform, &karras, &karras),
+            ("kind = \"ve\"\nkernel = \"exact\"", &uniform, &karras, &karras),
+            ("kind = \"edm\"", &karras, &karras, &karras),
         ] {
             let config: SdeConfig = toml::from_str(table).expect("written above");
             let sde = config.build().expect("valid");
             let ends = (sde.domain().t_end, sde.domain().sample_eps);
             assert_eq!(&usual_sde_grid(&*sde, ends), sde_grid, "{table}");
             assert_eq!(&usual_ode_grid(&*sde, ends), ode_grid, "{table}");
+            assert_eq!(&usual_lambda_grid(&*sde, ends), lambda_grid, "{table}");
         }
     }
 }
