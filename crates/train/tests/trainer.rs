@@ -6,12 +6,12 @@ use std::rc::Rc;
 use score_nets::{NetError, ScoreNet};
 use tch::{Device, Kind, Tensor, nn};
 use train::checkpoint::RunState;
-use train::data::{MemoryDataset, ScalingKind, Values};
+use train::data::{MemoryDataset, Scaling, ScalingKind, Values, Visit};
 use train::log::ProgressReport;
 use train::loss::{Loss, TrainDraw};
 use train::trainer::step::MAX_BAD_STEPS;
 use train::trainer::{Action, RunFolder, RunOptions, StepMetrics, StopFlag, Trainer, run};
-use train::{RunConfig, TrainError};
+use train::{Dataset, RunConfig, TrainError};
 
 #[derive(Debug)]
 struct Net(nn::Linear);
@@ -253,4 +253,73 @@ fn a_batch_larger_than_the_data_is_refused() {
         error.contains("2 rows") && error.contains("train.batch"),
         "{error}"
     );
+}
+
+/// Counts how often each row is read.
+#[derive(Debug)]
+struct Counted(MemoryDataset, std::sync::Arc<std::sync::Mutex<Vec<u32>>>);
+
+impl Dataset for Counted {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+    fn len(&self) -> usize {
+        self.0.len()
+    }
+    fn shape(&self) -> &[i64] {
+        self.0.shape()
+    }
+    fn scaling(&self) -> &Scaling {
+        self.0.scaling()
+    }
+    fn read(&self, rows: &[u64], visit: Visit, out: &mut [f32]) -> Result<(), TrainError> {
+        for &row in rows {
+            self.1.lock().expect("one thread")[row as usize] += 1;
+        }
+        self.0.read(rows, visit, out)
+    }
+}
+
+#[test]
+fn held_out_rows_are_never_trained_on_and_their_loss_follows_the_averaged_weights() {
+    let mut config = config(50);
+    config.train.holdout = 0.25;
+    let data = MemoryDataset::new("ring", &[2], Values::Real(ring()), None, ScalingKind::None, false);
+    let reads = std::sync::Arc::new(std::sync::Mutex::new(vec![0; 200]));
+    let data = Counted(data.expect("a ring"), reads.clone());
+    tch::set_num_threads(1);
+    tch::manual_seed(1);
+    let vs = nn::VarStore::new(Device::Cpu);
+    let net = Net(nn::linear(vs.root() / "only", 3, 2, Default::default()));
+    let mut trainer =
+        Trainer::with_parts(&config, Box::new(data), vs, Box::new(net)).expect("parts that fit");
+    let held_out: Vec<bool> = reads
+        .lock()
+        .expect("one thread")
+        .iter()
+        .map(|&n| n == 1)
+        .collect();
+    assert_eq!(held_out.iter().filter(|&&out| out).count(), 50);
+    let before = trainer
+        .validation_loss()
+        .expect("it is finite")
+        .expect("rows are held out");
+    let weights_before = weights(&trainer);
+    assert_eq!(
+        trainer.validation_loss().expect("finite"),
+        Some(before),
+        "nothing is random about it"
+    );
+    assert_eq!(weights(&trainer), weights_before, "and it changes nothing");
+    trainer.fit(&mut []).expect("a regular run");
+    for (row, (&count, out)) in reads.lock().expect("one thread").iter().zip(held_out).enumerate() {
+        // 800 images of 150 rows are five epochs and a bit.
+        let expected = if out { 1..=1 } else { 5..=6 };
+        assert!(expected.contains(&count), "row {row}: read {count} times");
+    }
+    let after = trainer
+        .validation_loss()
+        .expect("it is finite")
+        .expect("rows are held out");
+    assert!(after < 0.9 * before, "{before} -> {after}");
 }

@@ -11,7 +11,7 @@ use crate::log::ProgressReport;
 use crate::trainer::{RunFolder, RunOptions, StopFlag, Trainer, run};
 
 /// What may be changed when a run goes on: how long, how often it saves, what it shows.
-const CHANGEABLE: [&str; 9] = [
+const CHANGEABLE: [&str; 10] = [
     "train.images",
     "train.steps",
     "train.seconds",
@@ -19,6 +19,7 @@ const CHANGEABLE: [&str; 9] = [
     "train.keep",
     "train.sample_every",
     "train.samples",
+    "train.validate_every",
     "log.",
     "sampler.",
 ];
@@ -92,7 +93,7 @@ fn refuse_changes(overrides: &[Override]) -> Result<(), TrainError> {
         None => Ok(()),
         Some(refused) => Err(TrainError::Usage(format!(
             "{}: a run that goes on keeps this; to change are its budget, train.checkpoint_every, keep, sample_every, \
-             samples, and the tables log and sampler",
+             samples, validate_every, and the tables log and sampler",
             refused.argument
         ))),
     }

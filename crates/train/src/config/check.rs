@@ -70,6 +70,12 @@ impl RunConfig {
                 t.seconds.is_none_or(|s| s > 0.0 && s.is_finite()),
                 POSITIVE,
             ),
+            range(
+                "train.holdout",
+                t.holdout,
+                (0.0..=0.5).contains(&t.holdout),
+                "need a share of the rows in [0, 0.5]",
+            ),
             range("train.batch", t.batch, t.batch > 0, "need 1 or more"),
             range("train.keep", t.keep, t.keep > 0, "need 1 or more"),
             range("log.every", self.log.every, self.log.every > 0, "need 1 or more"),

@@ -148,6 +148,10 @@ pub struct TrainConfig {
     pub sample_every: u64,
     /// Samples drawn at the end of the run; 0 draws none.
     pub samples: u64,
+    /// Share of the rows that is kept out of training and on which the validation loss is computed, in [0, 1/2].
+    pub holdout: f64,
+    /// Steps between validation losses; 0 computes none.
+    pub validate_every: u64,
 }
 
 impl Default for TrainConfig {
@@ -161,6 +165,8 @@ impl Default for TrainConfig {
             keep: 2,
             sample_every: 0,
             samples: 1024,
+            holdout: 0.0,
+            validate_every: 100,
         }
     }
 }

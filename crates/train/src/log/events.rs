@@ -131,6 +131,7 @@ fn event(now: Duration, step: u64, field: u8, content: &[u8]) -> Vec<u8> {
 fn summary(record: &Record) -> Vec<u8> {
     let scalars = [
         ("loss", record.loss),
+        ("val_loss", record.val_loss),
         ("lr", Some(record.lr)),
         ("grad_norm", record.grad_norm),
         ("ema_decay", Some(record.ema_decay)),

@@ -129,6 +129,7 @@ fn line(step: u64) -> Record {
         ema_decay: 0.999,
         images_per_s: 4321.0,
         seconds: 1.0,
+        val_loss: None,
         skipped: 0,
     }
 }

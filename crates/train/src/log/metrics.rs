@@ -27,6 +27,9 @@ pub struct Record {
     pub images_per_s: f64,
     /// Seconds of training so far.
     pub seconds: f64,
+    /// Loss on the held-out rows with the averaged weights, at the steps where it is computed; else `null`.
+    #[serde(default)]
+    pub val_loss: Option<f64>,
     /// Steps skipped so far because loss or gradient was not finite.
     pub skipped: u64,
 }

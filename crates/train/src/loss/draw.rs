@@ -43,7 +43,38 @@ impl DrawSource {
         shape: &[i64],
         device: Device,
     ) -> TrainDraw {
-        let address = address(step);
+        self.draw_at(address(step), first_slot, rows, batch, shape, device)
+    }
+
+    /// The numbers of the held-out rows `first_slot..first_slot + rows` of `all`: the same whenever they are asked for, those of
+    /// no step, without dropout.
+    pub fn validation(
+        &self,
+        first_slot: u64,
+        rows: usize,
+        all: u64,
+        shape: &[i64],
+        device: Device,
+    ) -> TrainDraw {
+        let address = Draw {
+            step: 1,
+            purpose: Purpose::Data,
+        };
+        TrainDraw {
+            train: false,
+            ..self.draw_at(address, first_slot, rows, all, shape, device)
+        }
+    }
+
+    fn draw_at(
+        &self,
+        address: Draw,
+        first_slot: u64,
+        rows: usize,
+        batch: u64,
+        shape: &[i64],
+        device: Device,
+    ) -> TrainDraw {
         // One offset moves all strata of a step; its address is a slot that no row has.
         let offset = uniform(self.seed, address, 1 << 48);
         let (mut times, mut ratios) = (Vec::with_capacity(rows), Vec::with_capacity(rows));

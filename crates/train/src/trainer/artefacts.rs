@@ -165,18 +165,26 @@ fn write_loss(run_dir: &Path) -> Result<(), TrainError> {
     if points.is_empty() {
         return Ok(());
     }
-    let positive = points.iter().all(|&(_, loss)| loss > 0.0);
+    let validation: Vec<(f64, f64)> = records
+        .iter()
+        .filter_map(|record| Some((record.step as f64, record.val_loss?)))
+        .collect();
+    let positive = points.iter().chain(&validation).all(|&(_, loss)| loss > 0.0);
     let smooth = smooth(&points);
+    let mut series = vec![
+        Series::faint(points),
+        Series::new("running mean of 10 lines", smooth),
+    ];
+    if !validation.is_empty() {
+        series.push(Series::new("held-out rows, averaged weights", validation));
+    }
     let chart = LineChart {
         title: "Training loss".to_owned(),
         x_label: "step".to_owned(),
         y_label: "loss (dimensionless)".to_owned(),
         x_log: false,
         y_log: positive,
-        series: vec![
-            Series::faint(points),
-            Series::new("running mean of 10 lines", smooth),
-        ],
+        series,
     };
     Ok(line_svg(&run_dir.join("loss.svg"), &chart)?)
 }

@@ -71,6 +71,19 @@ impl Trainer {
         Ok(())
     }
 
+    /// Loss of the averaged weights on the held-out rows; `None` where none are held out, and where it is not finite.
+    ///
+    /// # Errors
+    /// The network or libtorch fails.
+    pub fn validation_loss(&mut self) -> Result<Option<f64>, TrainError> {
+        self.params.swap(self.ema.average_mut());
+        let loss = self
+            .validation
+            .loss(self.net.as_ref(), self.loss.as_ref(), &self.draws);
+        self.params.swap(self.ema.average_mut());
+        Ok(loss?.filter(|loss| loss.is_finite()))
+    }
+
     /// The sampler of the configuration.
     ///
     /// # Errors

@@ -2,6 +2,7 @@
 
 pub mod artefacts;
 pub mod folder;
+pub mod holdout;
 pub mod hook;
 mod keep;
 pub mod lock;

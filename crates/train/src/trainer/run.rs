@@ -39,6 +39,8 @@ pub struct Summary {
     pub images_per_s: f64,
     /// Mean loss of the last 100 steps.
     pub loss: Option<f64>,
+    /// Loss of the averaged weights on the held-out rows, if there are any.
+    pub val_loss: Option<f64>,
     /// Steps skipped because loss or gradient was not finite.
     pub skipped: u64,
     /// Trainable values.
@@ -73,6 +75,7 @@ pub fn run(
     let interrupted = options.stop.is_set();
     let mut summary = run.summary(trainer, interrupted);
     if !interrupted {
+        summary.val_loss = trainer.validation_loss()?;
         let started = Instant::now();
         let samples = artefacts::write_all(trainer, sampler.as_ref(), folder.path(), options)?;
         summary.sample_seconds = started.elapsed().as_secs_f64();
@@ -83,6 +86,11 @@ pub fn run(
     options.progress.finish();
     summary.peak_memory_mb = peak_memory_mb();
     Ok(summary)
+}
+
+/// Whether something that happens every so many steps, 0 for never, happens now.
+fn due(every: u64, step: u64) -> bool {
+    every > 0 && step.is_multiple_of(every)
 }
 
 struct Run<'a> {
@@ -166,7 +174,6 @@ impl<'a> Run<'a> {
             trainer.config().train.checkpoint_every,
             trainer.config().train.sample_every,
         );
-        let due = |every: u64, step: u64| every > 0 && step.is_multiple_of(every);
         let mut stopped = false;
         while !stopped && !options.stop.is_set() {
             let fraction = trainer.fraction(budget, self.seconds());
@@ -261,7 +268,7 @@ impl<'a> Run<'a> {
 
     fn log(
         &mut self,
-        trainer: &Trainer,
+        trainer: &mut Trainer,
         metrics: &StepMetrics,
         options: &mut RunOptions,
     ) -> Result<(), TrainError> {
@@ -274,21 +281,29 @@ impl<'a> Run<'a> {
             let loss = loss.map_or("none".to_owned(), |loss| format!("{loss:.4}"));
             format!("step {} loss {loss} {rate:.0} images/s", state.step)
         });
-        if !state.step.is_multiple_of(every) {
+        let validate = due(trainer.config().train.validate_every, state.step);
+        if !due(every, state.step) && !validate {
             return Ok(());
         }
-        let (now, (before, images)) = (Instant::now(), self.last_line);
-        self.last_line = (now, state.images);
+        let (step, images, skipped) = (state.step, state.images, state.skipped);
+        let val_loss = if validate {
+            trainer.validation_loss()?
+        } else {
+            None
+        };
+        let (now, (before, images_before)) = (Instant::now(), self.last_line);
+        self.last_line = (now, images);
         let record = Record {
-            step: state.step,
-            images: state.images,
+            step,
+            images,
             loss,
             lr: metrics.lr,
             grad_norm: metrics.grad_norm.is_finite().then_some(metrics.grad_norm),
             ema_decay: metrics.ema_decay,
-            images_per_s: (state.images - images) as f64 / (now - before).as_secs_f64().max(1e-9),
+            images_per_s: (images - images_before) as f64 / (now - before).as_secs_f64().max(1e-9),
             seconds: self.seconds(),
-            skipped: state.skipped,
+            val_loss,
+            skipped,
         };
         self.metrics.write(&record)?;
         self.events.write(&record)
@@ -304,6 +319,7 @@ impl<'a> Run<'a> {
             seconds: self.seconds(),
             images_per_s: (state.images - self.images_before) as f64 / here.max(1e-9),
             loss: state.mean_loss(usize::MAX),
+            val_loss: None,
             skipped: state.skipped,
             parameters: trainer.parameter_count(),
             nfe: 0,

@@ -8,6 +8,7 @@ use sde_core::{Precond, Sde};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::holdout::{Holdout, Validation};
 use super::hook::{Action, Hook, StepMetrics};
 use super::order::Order;
 use crate::checkpoint::RunState;
@@ -32,6 +33,9 @@ pub struct Trainer {
     pub(super) loss: Box<dyn Loss>,
     pub(super) draws: DrawSource,
     pub(super) order: Order,
+    /// Rows that training sees, by number in the data set.
+    pub(super) train_rows: Vec<u64>,
+    pub(super) validation: Validation,
     pub(super) params: FlatParams,
     pub(super) buffers: Vec<(String, Tensor)>,
     pub(super) optim: AdamW,
@@ -74,16 +78,22 @@ impl Trainer {
         let weighting = dsm.weighting.build(Arc::clone(&sde))?;
         let density = dsm.time.build(Arc::clone(&sde))?;
         let batch = config.train.batch;
-        if batch > data.len() as u64 {
+        let Holdout { train, held_out } = Holdout::new(config.seed, data.len(), config.train.holdout);
+        if batch > train.len() as u64 {
+            let kept_out = match held_out.len() {
+                0 => String::new(),
+                count => format!(" besides the {count} held out"),
+            };
             return Err(TrainError::Data {
                 name: data.name().to_owned(),
                 reason: format!(
-                    "it has {} rows, fewer than train.batch = {batch}; lower train.batch",
-                    data.len()
+                    "it has {} rows{kept_out}, fewer than train.batch = {batch}; lower train.batch",
+                    train.len()
                 ),
             });
         }
         let device = vs.device();
+        let validation = Validation::new(data.as_ref(), &held_out, config.seed, batch as usize, device)?;
         let params = FlatParams::bind(named_parameters(&vs))?;
         let adamw = AdamWConfig {
             beta1: config.optim.betas[0],
@@ -100,7 +110,8 @@ impl Trainer {
                 density,
                 stratified: dsm.stratified,
             },
-            order: Order::new(config.seed, data.len()),
+            order: Order::new(config.seed, train.len()),
+            validation,
             loss: Box::new(Dsm::new(
                 Arc::clone(&sde),
                 precond.clone(),
@@ -117,7 +128,8 @@ impl Trainer {
             bad_streak: 0,
             batch: Tensor::f_zeros(size.as_slice(), (Kind::Float, device))
                 .map_err(TrainError::tensor("the batch"))?,
-            rows: vec![0.0; data.len().min(batch as usize) * row_len],
+            rows: vec![0.0; train.len().min(batch as usize) * row_len],
+            train_rows: train,
             config: config.clone(),
             _vs: vs,
             params,
@@ -260,7 +272,11 @@ impl Trainer {
         let (first, count) = (self.state.images, self.config.train.batch);
         let row_len = self.data.row_len();
         let mut from = 0;
-        for (epoch, rows) in self.order.pieces(first, count) {
+        for (epoch, mut rows) in self.order.pieces(first, count) {
+            for row in &mut rows {
+                *row = self.train_rows
+                    [usize::try_from(*row).expect("invariant: the order counts rows in memory")];
+            }
             let to = from + rows.len() * row_len;
             self.data.read(
                 &rows,

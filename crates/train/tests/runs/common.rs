@@ -31,6 +31,8 @@ batch = 64
 checkpoint_every = 10
 keep = 3
 samples = 16
+holdout = 0.1
+validate_every = 20
 [sampler]
 kind = "heun"
 steps = 4

@@ -17,7 +17,7 @@ fn a_run_fills_its_folder_and_says_what_it_did() {
     assert_eq!(said["images"], 60 * 64);
     assert_eq!(said["samples"], 16);
     assert_eq!(said["nfe"], 2 * 4 + 1);
-    for key in ["seconds", "images_per_s", "loss", "peak_memory_mb"] {
+    for key in ["seconds", "images_per_s", "loss", "val_loss", "peak_memory_mb"] {
         assert!(said[key].as_f64().is_some_and(|v| v > 0.0), "{key}: {said}");
     }
     let run = place.path("run");
@@ -69,6 +69,16 @@ fn a_run_fills_its_folder_and_says_what_it_did() {
         metrics
             .iter()
             .all(|line| line["lr"].as_f64().is_some_and(|lr| lr > 0.0))
+    );
+    let validated: Vec<u64> = metrics
+        .iter()
+        .filter(|line| line["val_loss"].as_f64().is_some_and(|loss| loss > 0.0))
+        .map(|line| line["step"].as_u64().expect("a number"))
+        .collect();
+    assert_eq!(validated, [20, 40, 60]);
+    assert_eq!(
+        metrics[14]["val_loss"], said["val_loss"],
+        "the same rows, times and noise"
     );
     // The configuration alone gives the same run again.
     fs::copy(run.join("config.toml"), place.path("again.toml")).expect("writable");
@@ -189,7 +199,7 @@ fn a_folder_in_use_is_refused() {
     assert!(said.contains("nowhere"), "{said}");
     let said = fails(place.train("big", &["--train.batch", "501"]), 1);
     assert!(
-        said.contains("500 rows") && said.contains("train.batch"),
+        said.contains("450 rows besides the 50 held out") && said.contains("train.batch"),
         "{said}"
     );
     assert!(
