@@ -29,6 +29,11 @@
 //! | `ode` | probability flow ([`flow`]) by a Runge-Kutta method ([`rk`]), fixed or adaptive | `N` times the stages |
 //! | `heun` | algorithm 2 of Karras et al. (2022), with churn | `2 N` |
 //! | `langevin` | annealed Langevin dynamics | `(N + 1) corrector_steps` |
+//! | `euler` | Euler's method in the noise level ([`sigma::euler`]), with churn | `N` |
+//! | `dpm-2` | midpoint method in the noise level ([`sigma::dpm2`]), with churn | `2 N` |
+//! | `lms` | linear multistep in the noise level ([`sigma::lms`]) | `N` |
+//! | `deis` | exponential multistep, polynomials in time ([`exponential::deis`]) | `N` |
+//! | `ipndm` | fixed Adams-Bashforth combinations ([`exponential::ipndm`]) | `N` |
 //!
 //! Each takes one evaluation more for `final = "tweedie"`, the default. A row's samples depend on that row alone (the exception is
 //! named `batch-*`), and have the same bits for any number of threads, any chunk size and any subset of the rows.
@@ -36,6 +41,7 @@
 pub mod config;
 pub mod correct;
 pub mod error;
+pub mod exponential;
 pub mod flow;
 pub mod guide;
 pub mod noise;
@@ -46,6 +52,7 @@ pub mod real;
 pub mod rk;
 pub mod sampler;
 pub mod score;
+pub mod sigma;
 pub mod simd;
 pub mod state;
 pub mod testing;

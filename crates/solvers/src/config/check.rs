@@ -29,7 +29,6 @@ pub(super) fn usual_ode_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> Gri
 
 /// The grid of methods in `sigma` and `lambda`: equidistant `lambda` where a drift takes the signal away while noise comes in; without
 /// a drift the published grid for methods in the noise level, that of Karras et al.
-#[allow(dead_code)]
 pub(super) fn usual_lambda_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> GridConfig {
     if sde.drift_coef(0.5 * (t_start + t_end)) == 0.0 {
         GridConfig::Karras { rho: 7.0 }
@@ -101,6 +100,14 @@ pub(super) fn check_discretization(sde: &dyn Sde, grid: &Grid) -> Result<(), Sol
             Err(refuse("steps", grid.steps(), reason))
         }
     }
+}
+
+/// Refuses an order that the method does not have.
+pub(super) fn check_order(order: usize, most: usize) -> Result<(), SolveError> {
+    if (1..=most).contains(&order) {
+        return Ok(());
+    }
+    Err(refuse("order", order, format!("must lie between 1 and {most}")))
 }
 
 /// Below this, the error of a step in `f64` is rounding.

@@ -1,11 +1,10 @@
 //! `kind = "heun"`.
 
 use sde_core::Sde;
-use sde_core::grid::GridConfig;
 
-use super::check::refuse;
+use super::sigma::{SIGMA_GRID, churn};
 use super::tables::table;
-use crate::sampler::{Churn, Heun};
+use crate::sigma::{OneStep, Rule};
 use crate::{Sampler, SolveError, State};
 
 table! {
@@ -25,32 +24,10 @@ table! {
 impl HeunConfig {
     pub(super) fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let common = self.common();
-        let grid = common.true_grid("heun", sde, GridConfig::Karras { rho: 7.0 }, 40)?;
-        for (key, value) in [
-            ("s_churn", self.s_churn),
-            ("s_min", self.s_min),
-            ("s_noise", self.s_noise),
-        ] {
-            if !(value.is_finite() && value >= 0.0) {
-                return Err(refuse(key, value, "must be a finite number >= 0"));
-            }
-        }
-        if self.s_max.is_nan() || self.s_max < self.s_min {
-            return Err(refuse(
-                "s_max",
-                self.s_max,
-                format!("must not lie below s_min = {}", self.s_min),
-            ));
-        }
-        let churn = Churn {
-            amount: self.s_churn,
-            min: self.s_min,
-            max: self.s_max,
-            noise: self.s_noise,
-        };
-        Ok(Box::new(Heun {
-            grid,
-            churn,
+        Ok(Box::new(OneStep {
+            rule: Rule::Heun,
+            grid: common.true_grid("heun", sde, SIGMA_GRID, 40)?,
+            churn: churn(self.s_churn, self.s_min, self.s_max, self.s_noise)?,
             final_step: common.ending(),
         }))
     }

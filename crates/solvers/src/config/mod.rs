@@ -2,18 +2,24 @@
 
 mod check;
 mod clip;
+mod deis;
 mod heun;
+mod ipndm;
 mod langevin;
 mod ode;
 mod pc;
+mod sigma;
 mod tables;
 
 pub use clip::ClipConfig;
+pub use deis::DeisConfig;
 pub use heun::HeunConfig;
+pub use ipndm::IpndmConfig;
 pub use langevin::LangevinConfig;
 pub use ode::{OdeConfig, OdeMethod};
 pub use pc::{CorrectorKind, PcConfig, PredictorKind};
 use sde_core::{ConfigError, Sde};
+pub use sigma::{Dpm2Config, EulerConfig, LmsConfig};
 
 use crate::{Sampler, SolveError, State};
 
@@ -26,10 +32,20 @@ tables::kinds! {
         /// Probability flow by a Runge-Kutta method, see [`FixedOde`](crate::sampler::FixedOde) and
         /// [`AdaptiveOde`](crate::sampler::AdaptiveOde).
         Ode(OdeConfig) = "ode",
-        /// Algorithm 2 of Karras et al. (2022), see [`Heun`](crate::sampler::Heun).
+        /// Algorithm 2 of Karras et al. (2022), see [`heun`](crate::sigma::heun).
         Heun(HeunConfig) = "heun",
         /// Annealed Langevin dynamics, see [`PredictorCorrector`](crate::sampler::PredictorCorrector).
         Langevin(LangevinConfig) = "langevin",
+        /// Euler's method in the noise level, see [`euler`](crate::sigma::euler).
+        Euler(EulerConfig) = "euler",
+        /// The midpoint method in the noise level, see [`dpm2`](crate::sigma::dpm2).
+        Dpm2(Dpm2Config) = "dpm-2",
+        /// Linear multistep in the noise level, see [`lms`](crate::sigma::lms).
+        Lms(LmsConfig) = "lms",
+        /// Diffusion exponential integrator, see [`deis`](crate::exponential::deis).
+        Deis(DeisConfig) = "deis",
+        /// Improved pseudo numerical method, see [`ipndm`](crate::exponential::ipndm).
+        Ipndm(IpndmConfig) = "ipndm",
     }
 }
 

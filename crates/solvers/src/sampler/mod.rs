@@ -1,7 +1,6 @@
 //! A sampler takes a batch at the start time to a batch at the end time.
 
 mod finish;
-mod heun;
 pub(crate) mod level;
 pub(crate) mod march;
 mod ode;
@@ -9,7 +8,6 @@ mod predictor_corrector;
 mod step;
 
 pub use finish::Final;
-pub use heun::{Churn, Heun};
 pub use ode::{AdaptiveOde, FixedOde};
 pub use predictor_corrector::PredictorCorrector;
 use sde_core::Sde;

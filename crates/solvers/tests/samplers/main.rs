@@ -6,6 +6,7 @@ mod common;
 mod determinism;
 mod distribution;
 mod exact_moments;
+mod multistep;
 mod observers;
 mod orders;
 mod refusals;

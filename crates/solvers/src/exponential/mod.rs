@@ -1,0 +1,4 @@
+//! Exponential integrators of the probability flow in `lambda = ln(mean_coef/std)`.
+
+pub mod deis;
+pub mod ipndm;

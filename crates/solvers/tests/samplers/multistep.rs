@@ -1,0 +1,409 @@
+//! Methods in the noise level and multistep methods: values of published code, orders, costs and mistakes.
+
+use std::sync::Arc;
+
+use sde_core::Sde;
+use solvers::{Coef, Draw, HostNoise, NoiseSource, ScoreFn, SolveError, State};
+
+use crate::common::{Batch, GaussianScore, batch, oracle, refusal, rows, run, sampler, samples, sde, sdes};
+
+/// Noise levels that lie in the domain of all four SDEs.
+const SIGMAS: &str = "[grid]\nkind = \"custom\"\nsigmas = [40.0, 20.0, 9.0, 4.0, 1.8, 0.8, 0.3, 0.1, 0.02]";
+/// The start at the first of them, divided by `mean_coef`.
+const START: [[f64; 2]; 3] = [[30.0, -20.0], [-12.5, 41.0], [3.0, 55.0]];
+
+type Rows = [[f64; 2]; 3];
+
+/// Normals that any language can write down: the `k`-th batch is `sin(1.7 k + 0.9 row + 0.4 column + 0.3)`.
+struct Sines(std::cell::Cell<u32>);
+
+impl NoiseSource<Batch> for Sines {
+    fn normal(&self, _draw: Draw, out: &mut Batch) -> Result<(), SolveError> {
+        let k = f64::from(self.0.replace(self.0.get() + 1));
+        out.fill_rows(&mut |row, values| {
+            for (d, value) in values.iter_mut().enumerate() {
+                *value = (1.7 * k + 0.9 * row as f64 + 0.4 * d as f64 + 0.3).sin();
+            }
+        });
+        Ok(())
+    }
+}
+
+/// Runs from the start on the levels of the table's grid, and returns the end divided by its `mean_coef`.
+fn end(table: &str, sde: &Arc<dyn Sde>) -> Vec<Vec<f64>> {
+    let sampler = sampler(table, &**sde);
+    let first = sde.marginal(sampler.t_start()).mean_coef;
+    let mut x = batch(3, 2, |row, d| START[row][d] * first);
+    run(&*sampler, &**sde, &oracle(sde), &Sines(0.into()), &mut x)
+        .unwrap_or_else(|error| panic!("{table}: {error}"));
+    if table.contains("final = \"none\"") {
+        let last = table.trim_end_matches(']').rsplit(", ").next().expect("a list");
+        let t = sde.time_at_sigma(last.parse().expect("a number"));
+        x.scale(Coef::All(1.0 / sde.marginal(t).mean_coef));
+    }
+    rows(&x)
+}
+
+/// In `x/mean_coef` and `sigma` the methods do not see which SDE they run on: one list of values for all four.
+fn expect(table: &str, published: &Rows) {
+    for (name, sde) in sdes() {
+        expect_on(name, &sde, table, published);
+    }
+}
+
+fn expect_on(name: &str, sde: &Arc<dyn Sde>, table: &str, published: &Rows) {
+    for (got, want) in end(table, sde).iter().flatten().zip(published.iter().flatten()) {
+        assert!((got - want).abs() < 1e-9, "{name} {table}: {got} for {want}");
+    }
+}
+
+/// k-diffusion 0.1.1.post1 in double precision, `sample_euler`, `sample_heun`, `sample_dpm_2` and `sample_lms`: on the levels alone, and
+/// with 0 appended.
+#[test]
+fn values_of_k_diffusion() {
+    #[rustfmt::skip]
+    let published: [(&str, Rows, Rows); 7] = [
+        ("kind = \"euler\"",
+            [[0.9114889402697068, 0.18098692258259746], [-0.7261597722791824, 0.7493809661349873], [-0.343273423209535, 0.9447981657434812]],
+            [[0.9148351916811798, 0.18387722793109693], [-0.7268451586286054, 0.7485665001028623], [-0.3454672516735423, 0.943949560757658]]),
+        ("kind = \"heun\"",
+            [[1.2184155911030627, 0.28306045593253476], [-0.8334747897578522, 0.8339306712846798], [-0.41201575458164447, 1.1015560236681508]],
+            [[1.2192499046892245, 0.2849857485006701], [-0.8332373301974112, 0.8321216508053773], [-0.4132501866125336, 1.0993308892537734]]),
+        ("kind = \"dpm-2\"",
+            [[1.162177125634352, 0.20988514712505296], [-0.8217420399056051, 0.8162019903891347], [-0.33582656596275284, 1.0834995370992655]],
+            [[1.1635742857592009, 0.2121937911838524], [-0.821635929562193, 0.814562857138808], [-0.33756553723829225, 1.0816780042419183]]),
+        ("kind = \"lms\"\norder = 1",
+            [[0.9114889402697068, 0.18098692258259746], [-0.7261597722791824, 0.7493809661349873], [-0.343273423209535, 0.9447981657434812]],
+            [[0.9148351916811798, 0.18387722793109693], [-0.7268451586286054, 0.7485665001028623], [-0.3454672516735423, 0.943949560757658]]),
+        ("kind = \"lms\"\norder = 2",
+            [[1.0023261074283378, 0.20095675819015596], [-0.7647602694220087, 0.7663448065268484], [-0.35841897956169566, 0.9839386318404157]],
+            [[1.0037373259315323, 0.20233640911144862], [-0.7649594047150244, 0.7657767175135163], [-0.3594415057008289, 0.9833357408874329]]),
+        ("kind = \"lms\"\norder = 3",
+            [[1.028725188783911, 0.20909324665814416], [-0.774663673282731, 0.7701578763870702], [-0.36351733013668724, 0.9945772737784253]],
+            [[1.0298670058327162, 0.21018724857334659], [-0.7748377959131447, 0.7696127223297577], [-0.3644465119314716, 0.9940082751957638]]),
+        ("kind = \"lms\"",
+            [[1.0382658911279834, 0.2124185326340474], [-0.7779786085085587, 0.7714857798122862], [-0.36542171242062876, 0.9984321799549803]],
+            [[1.0393953795562392, 0.21346781625425879], [-0.7781532577322959, 0.7709363276206598], [-0.3663864655298028, 0.9978761287480956]]),
+    ];
+    for (table, levels, with_zero) in published {
+        expect(&format!("{table}\nfinal = \"none\"\n{SIGMAS}"), &levels);
+        expect(&format!("{table}\n{SIGMAS}"), &with_zero);
+    }
+}
+
+/// The same code with `s_churn = 3`, `s_tmin = 0.05`, `s_tmax = 20`, `s_noise = 1.003`, 0 appended, and its `randn_like` replaced by
+/// [`Sines`]: nine draws, of which the outer ones go unused.
+#[test]
+fn values_of_k_diffusion_with_churn() {
+    #[rustfmt::skip]
+    let published: [(&str, Rows); 3] = [
+        ("euler", [[0.03490415830787432, 0.5678739133837825], [-0.749479245904072, 0.5272540192918219], [-0.7579745003587974, 0.5501717165160038]]),
+        ("heun", [[1.0351319544670732, 0.6448932436747523], [-0.9575571786287685, 0.5764594291771022], [-0.841990687270992, 0.6611802612873633]]),
+        ("dpm-2", [[1.0333321808840046, 0.6481932412300437], [-0.9582230903451654, 0.555842362561859], [-0.9092550316893485, 0.6202026282238877]]),
+    ];
+    for (kind, values) in published {
+        let churn = "s_churn = 3.0\ns_min = 0.05\ns_max = 20.0\ns_noise = 1.003";
+        expect(&format!("kind = \"{kind}\"\n{churn}\n{SIGMAS}"), &values);
+    }
+}
+
+/// iPNDM in the variables of Karras et al., as in the diff-solvers code of Zhou et al. 2024: `x' = x + (sigma' - sigma) sum_j b_j d_j`. Computed
+/// in double precision by a program of a few lines.
+#[test]
+fn values_of_ipndm() {
+    #[rustfmt::skip]
+    let published: [(usize, Rows, Rows); 4] = [
+        (1, [[0.9114889402697068, 0.18098692258259746], [-0.7261597722791824, 0.7493809661349873], [-0.343273423209535, 0.9447981657434812]],
+            [[0.9148351916811798, 0.18387722793109693], [-0.7268451586286054, 0.7485665001028623], [-0.3454672516735423, 0.943949560757658]]),
+        (2, [[1.096972229522757, 0.2290821694451664], [-0.7964158708326141, 0.7849493086756987], [-0.3790616598934491, 1.0263192034643551]],
+            [[1.0988260485401995, 0.23144082145974426], [-0.7965681061274565, 0.7836263241144031], [-0.3807563335642808, 1.0247546015183941]]),
+        (3, [[1.1311883005713914, 0.2466220634594011], [-0.8050986706035762, 0.7950382285687326], [-0.3763118015278018, 1.0472248233322259]],
+            [[1.132750487754709, 0.24884977766243616], [-0.8051645808039319, 0.7936113656158755], [-0.3779473101735514, 1.0455194191630364]]),
+        (4, [[1.1057441492087066, 0.2318129044946986], [-0.8084149839697397, 0.8060251891885921], [-0.34654670916573227, 1.0460627510718161]],
+            [[1.1075265286401719, 0.23414468373879097], [-0.8084223187073928, 0.8045072372135575], [-0.3483581794833721, 1.0444725572931088]]),
+    ];
+    for (order, levels, denoised) in published {
+        let table = format!("kind = \"ipndm\"\norder = {order}");
+        expect(&format!("{table}\nfinal = \"none\"\n{SIGMAS}"), &levels);
+        expect(&format!("{table}\n{SIGMAS}"), &denoised);
+    }
+}
+
+/// tAB-DEIS with the integrals of its weights taken in `t` with thirty digits (mpmath, tanh-sinh in four panels a step), the rest in
+/// double precision. Polynomials in `t` see the SDE; for EDM they are those of LMS.
+#[test]
+fn values_of_deis() {
+    #[rustfmt::skip]
+    let published: [(&str, [Rows; 4]); 3] = [
+        ("vp", [
+            [[0.9114889402697068, 0.18098692258259746], [-0.7261597722791824, 0.7493809661349872], [-0.343273423209535, 0.9447981657434811]],
+            [[1.0428919308658633, 0.20910393653719672], [-0.7874428982519003, 0.7687020751612674], [-0.3516883524820889, 1.0002899888423196]],
+            [[1.0993224984216092, 0.22860346037100937], [-0.8140334595831976, 0.7695657497665869], [-0.35676240688667815, 1.0195460281704114]],
+            [[1.1299037261112828, 0.24434560543604275], [-0.8277640465025249, 0.766629233093661], [-0.3656546175236257, 1.0268777540275822]],
+        ]),
+        ("subvp", [
+            [[0.9114889402697068, 0.18098692258259746], [-0.7261597722791824, 0.7493809661349872], [-0.343273423209535, 0.9447981657434811]],
+            [[1.0514532230495168, 0.2127647705661878], [-0.7853071557825131, 0.7747599839758281], [-0.36048130228047787, 1.006827517640671]],
+            [[1.0982512676966851, 0.2296162252870542], [-0.8036927257164743, 0.779881103104069], [-0.3635676108231799, 1.0271445667427115]],
+            [[1.1157309630824392, 0.238324687954363], [-0.8115798010022748, 0.7812920705751137], [-0.3641382771523289, 1.034631099206821]],
+        ]),
+        ("ve", [
+            [[0.9114889402697068, 0.18098692258259746], [-0.7261597722791824, 0.7493809661349872], [-0.343273423209535, 0.9447981657434811]],
+            [[1.0843778267946274, 0.22111779180289337], [-0.794976423204384, 0.7847925867616897], [-0.37322933649237267, 1.0242819757952535]],
+            [[1.0942982566563113, 0.22211542914844307], [-0.8018731987636819, 0.7963689906966365], [-0.3533817587381321, 1.0409706211778516]],
+            [[1.0211105256489483, 0.1556425181413361], [-0.8260599345525855, 0.81603958627969], [-0.2696124375803338, 1.03273987166395]],
+        ]),
+    ];
+    for (name, orders) in published {
+        let sde = sde(&format!("kind = \"{name}\""));
+        for (order, values) in (1..).zip(orders) {
+            let table = format!("kind = \"deis\"\norder = {order}\nfinal = \"none\"\n{SIGMAS}");
+            expect_on(name, &sde, &table, &values);
+        }
+    }
+    let edm = sde("kind = \"edm\"");
+    let levels = |kind| {
+        end(
+            &format!("kind = \"{kind}\"\norder = 4\nfinal = \"none\"\n{SIGMAS}"),
+            &edm,
+        )
+    };
+    for (deis, lms) in levels("deis")
+        .iter()
+        .flatten()
+        .zip(levels("lms").iter().flatten())
+    {
+        assert!((deis - lms).abs() < 1e-12, "{deis} {lms}");
+    }
+}
+
+/// Where the list of levels ends in 0, that step is the published one, whatever the ending, and nothing is evaluated at 0.
+#[test]
+fn a_grid_down_to_no_noise_is_the_step_to_zero() {
+    let with_zero = SIGMAS.replace("0.02]", "0.02, 0.0]");
+    for kind in ["vp", "subvp", "edm"] {
+        let sde = sde(&format!("kind = \"{kind}\""));
+        for table in [
+            "kind = \"euler\"",
+            "kind = \"heun\"",
+            "kind = \"dpm-2\"",
+            "kind = \"lms\"",
+            "kind = \"dpm-2\"\ns_churn = 3.0",
+        ] {
+            let appended = end(&format!("{table}\n{SIGMAS}"), &sde);
+            for ending in ["tweedie", "mean"] {
+                let own = end(&format!("{table}\nfinal = \"{ending}\"\n{with_zero}"), &sde);
+                for (own, appended) in own.iter().flatten().zip(appended.iter().flatten()) {
+                    assert!((own - appended).abs() < 1e-12, "{kind} {table}: {own} {appended}");
+                }
+            }
+        }
+        for table in KINDS {
+            let ended = end(&format!("{table}\nfinal = \"mean\"\n{with_zero}"), &sde);
+            let all_there = ended.iter().flatten().all(|value| value.abs() < 2.0);
+            assert!(all_there, "{kind} {table}: {ended:?}");
+        }
+    }
+}
+
+/// Every kind of this family, with the orders that differ.
+const KINDS: [&str; 9] = [
+    "kind = \"euler\"",
+    "kind = \"euler\"\ns_churn = 3.0",
+    "kind = \"dpm-2\"",
+    "kind = \"dpm-2\"\ns_churn = 3.0",
+    "kind = \"lms\"",
+    "kind = \"lms\"\norder = 2",
+    "kind = \"deis\"",
+    "kind = \"deis\"\norder = 4",
+    "kind = \"ipndm\"",
+];
+
+/// Error at the end of `sigmas` on the Gaussian trajectory of `orders.rs`, 1.3 standard deviations from the mean.
+fn error(kind: &str, table: &str, sigmas: &[f64]) -> f64 {
+    let sde = sde(&format!("kind = \"{kind}\""));
+    let score = GaussianScore {
+        sde: sde.clone(),
+        mean: 0.7,
+        var: 0.09,
+    };
+    let table = format!("{table}\nfinal = \"none\"\n[grid]\nkind = \"custom\"\nsigmas = {sigmas:?}");
+    let sampler = sampler(&table, &*sde);
+    let last = sde.time_at_sigma(sigmas[sigmas.len() - 1]);
+    let ((mean, std), (end_mean, end_std)) = (score.noised(sampler.t_start()), score.noised(last));
+    let mut x = batch(1, 1, |_, _| mean + 1.3 * std);
+    let noise = HostNoise {
+        seed: 0,
+        first_row: 0,
+    };
+    run(&*sampler, &*sde, &score, &noise, &mut x).expect("the problem is regular");
+    (rows(&x)[0][0] - (end_mean + 1.3 * end_std)).abs()
+}
+
+/// The slope over the last two of four doublings.
+fn fitted_order(kind: &str, table: &str, sigmas: impl Fn(f64) -> f64) -> f64 {
+    let errors = [40, 80, 160, 320].map(|steps| {
+        let grid: Vec<f64> = (0..=steps)
+            .map(|i| sigmas(f64::from(i) / f64::from(steps)))
+            .collect();
+        error(kind, table, &grid)
+    });
+    let order = (errors[1] / errors[3]).log2() / 2.0;
+    println!(
+        "{kind:6}{:28} {errors:9.2e?} {order:.2}",
+        table.replace('\n', " ")
+    );
+    order
+}
+
+/// One-step methods on levels even in `ln sigma`, the multistep ones on levels whose first steps are short, since the first step has
+/// order 1 whatever the order of the method. iPNDM wants equal steps; far up, where the predicted noise hardly changes, its first ones do
+/// no harm, and on unequal ones it has order 2.
+#[test]
+fn orders() {
+    let even = |u: f64| 10.0 * 0.02_f64.powf(u);
+    let short_start = |u: f64| 5.0 - 4.7 * u * u;
+    let equal = |u: f64| 8.0 - 7.7 * u;
+    let mut cases: Vec<(String, f64, &dyn Fn(f64) -> f64)> = vec![
+        ("kind = \"euler\"".into(), 1.0, &even),
+        ("kind = \"dpm-2\"".into(), 2.0, &even),
+        ("kind = \"ipndm\"".into(), 2.0, &short_start),
+    ];
+    for order in 1..=4 {
+        for kind in ["lms", "deis"] {
+            let table = format!("kind = \"{kind}\"\norder = {order}");
+            cases.push((table, f64::from(order), &short_start));
+        }
+        cases.push((
+            format!("kind = \"ipndm\"\norder = {order}"),
+            f64::from(order),
+            &equal,
+        ));
+    }
+    for (table, order, sigmas) in cases {
+        for kind in ["vp", "subvp", "ve", "edm"] {
+            let fitted = fitted_order(kind, &table, sigmas);
+            assert!((fitted - order).abs() < 0.15, "{kind} {table}: {fitted}");
+        }
+    }
+}
+
+/// One, two and three steps on the usual grids: finite for every SDE, kind and ending; with one step every method is Euler's.
+#[test]
+fn few_steps_are_finite() {
+    for (name, sde) in sdes() {
+        for table in KINDS {
+            for ending in ["tweedie", "mean", "none"] {
+                for steps in 1..=3 {
+                    let table = format!("{table}\nsteps = {steps}\nfinal = \"{ending}\"");
+                    let (x, _) = samples(&table, &*sde, &oracle(&sde), 1, 5, 2);
+                    let finite = rows(&x).iter().flatten().all(|value| value.is_finite());
+                    assert!(finite, "{name} {table}");
+                }
+            }
+        }
+        let one = |kind: &str| {
+            let table = format!("kind = \"{kind}\"\nsteps = 1\nfinal = \"none\"");
+            rows(&samples(&table, &*sde, &oracle(&sde), 1, 5, 2).0)
+        };
+        for kind in ["lms", "deis", "ipndm"] {
+            for (got, want) in one(kind).iter().flatten().zip(one("euler").iter().flatten()) {
+                assert!((got - want).abs() < 1e-9 * want.abs().max(1.0), "{name} {kind}");
+            }
+        }
+    }
+}
+
+#[test]
+fn evaluations() {
+    let n = 12;
+    for (table, expected) in [
+        ("kind = \"euler\"", n + 1),
+        ("kind = \"euler\"\nfinal = \"none\"", n),
+        ("kind = \"dpm-2\"", 2 * n + 1),
+        ("kind = \"dpm-2\"\ns_churn = 5.0\nfinal = \"mean\"", 2 * n),
+        ("kind = \"lms\"", n + 1),
+        ("kind = \"lms\"\nfinal = \"none\"", n),
+        ("kind = \"deis\"", n + 1),
+        ("kind = \"ipndm\"\nfinal = \"none\"", n),
+    ] {
+        for (name, sde) in sdes() {
+            let (_, stats) = samples(&format!("{table}\nsteps = {n}"), &*sde, &oracle(&sde), 1, 3, 2);
+            assert_eq!((stats.nfe, stats.steps), (expected, n), "{name} {table}");
+        }
+    }
+}
+
+/// A score that is not finite on row 2 from half time on.
+struct Broken;
+
+impl ScoreFn<Batch> for Broken {
+    fn score(&self, x: &Batch, t: Coef, out: &mut Batch) -> Result<(), SolveError> {
+        out.copy_from(x);
+        out.scale(Coef::All(-0.5));
+        if t.at(2) <= 0.5 {
+            out.plane_mut(1)[2] = f64::NAN;
+        }
+        Ok(())
+    }
+}
+
+#[test]
+fn a_score_that_is_not_finite_is_named() {
+    let vp = sde("kind = \"vp\"");
+    for table in KINDS {
+        let grid = "[grid]\nkind = \"custom\"\ntimes = [1.0, 0.75, 0.5, 0.25, 0.01]";
+        // Churn would move the times of the evaluations.
+        let table = format!("{table}\n{grid}").replace("s_churn = 3.0", "s_churn = 3.0\ns_max = 0.1");
+        let sampler = sampler(&table, &*vp);
+        let mut x = batch(4, 2, |row, d| 0.3 * row as f64 - 0.5 * d as f64);
+        let noise = HostNoise {
+            seed: 3,
+            first_row: 0,
+        };
+        let error = run(&*sampler, &*vp, &Broken, &noise, &mut x).expect_err(&table);
+        let expected = SolveError::NonFinite {
+            what: "score",
+            row: 2,
+            t: 0.5,
+            step: 2,
+        };
+        assert_eq!(error, expected, "{table}");
+    }
+}
+
+#[test]
+fn refused_values_name_their_key() {
+    let vp = sde("kind = \"vp\"");
+    for (table, start) in [
+        (
+            "kind = \"lms\"\norder = 0",
+            "sampler.order = 0: must lie between 1 and 4",
+        ),
+        (
+            "kind = \"lms\"\norder = 5",
+            "sampler.order = 5: must lie between 1 and 4",
+        ),
+        (
+            "kind = \"deis\"\norder = 5",
+            "sampler.order = 5: must lie between 1 and 4",
+        ),
+        (
+            "kind = \"ipndm\"\norder = 5",
+            "sampler.order = 5: must lie between 1 and 4",
+        ),
+        ("kind = \"euler\"\ns_churn = -1.0", "sampler.s_churn = -1: "),
+        (
+            "kind = \"dpm-2\"\ns_min = 2.0\ns_max = 1.0",
+            "sampler.s_max = 1: ",
+        ),
+        (
+            "kind = \"deis\"\n[grid]\nkind = \"song-compat\"",
+            "sampler.grid.kind = song-compat: ",
+        ),
+        ("kind = \"lms\"\nsteps = 0", "sampler.steps = 0: "),
+    ] {
+        let message = refusal(table, &*vp);
+        assert!(message.starts_with(start), "{table}: {message}");
+    }
+}
