@@ -240,19 +240,17 @@ fn error(kind: &str, table: &str, sigmas: &[f64]) -> f64 {
     (rows(&x)[0][0] - (end_mean + 1.3 * end_std)).abs()
 }
 
-/// The slope over the last two of four doublings.
+/// The slope over the last doubling.
 fn fitted_order(kind: &str, table: &str, sigmas: impl Fn(f64) -> f64) -> f64 {
-    let errors = [40, 80, 160, 320].map(|steps| {
+    let errors = [120, 240, 480, 960].map(|steps| {
         let grid: Vec<f64> = (0..=steps)
             .map(|i| sigmas(f64::from(i) / f64::from(steps)))
             .collect();
         error(kind, table, &grid)
     });
-    let order = (errors[1] / errors[3]).log2() / 2.0;
-    println!(
-        "{kind:6}{:28} {errors:9.2e?} {order:.2}",
-        table.replace('\n', " ")
-    );
+    let order = (errors[2] / errors[3]).log2();
+    let cells: String = errors.iter().map(|e| format!("{e:>11.2e}")).collect();
+    println!("{kind:6}{:28}{cells}{order:>7.2}", table.replace('\n', " "));
     order
 }
 
@@ -262,12 +260,12 @@ fn fitted_order(kind: &str, table: &str, sigmas: impl Fn(f64) -> f64) -> f64 {
 #[test]
 fn orders() {
     let even = |u: f64| 10.0 * 0.02_f64.powf(u);
-    let short_start = |u: f64| 5.0 - 4.7 * u * u;
-    let equal = |u: f64| 8.0 - 7.7 * u;
+    let short_start = |u: f64| 5.0 * 0.04_f64.powf(u * u);
+    let equal = |u: f64| 8.0 - 7.5 * u;
     let mut cases: Vec<(String, f64, &dyn Fn(f64) -> f64)> = vec![
         ("kind = \"euler\"".into(), 1.0, &even),
         ("kind = \"dpm-2\"".into(), 2.0, &even),
-        ("kind = \"ipndm\"".into(), 2.0, &short_start),
+        ("kind = \"ipndm\"".into(), 2.0, &even),
     ];
     for order in 1..=4 {
         for kind in ["lms", "deis"] {
