@@ -45,6 +45,15 @@ pub fn read_sampler(path: &Path) -> Result<SamplerConfig, Failure> {
     parse(path, &mut tables, "sampler")?.ok_or_else(|| missing(path, "sampler"))
 }
 
+/// Reads `[sampler]` without looking into it.
+pub fn read_sampler_table(path: &Path) -> Result<toml::Table, Failure> {
+    let mut tables = read_tables(path, &["sampler"])?;
+    match tables.remove("sampler") {
+        Some(toml::Value::Table(table)) => Ok(table),
+        _ => Err(missing(path, "sampler")),
+    }
+}
+
 fn missing(path: &Path, table: &str) -> Failure {
     format!("{}: the table [{table}] is missing", path.display())
 }

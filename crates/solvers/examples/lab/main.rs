@@ -3,6 +3,8 @@
 //! Each command is a module with its `Args` and `run`. Exit code 0 done, 1 failed with one line on stderr, 2 usage.
 #![allow(clippy::print_stdout, clippy::print_stderr)]
 
+mod accuracy;
+mod catalogue;
 mod files;
 mod normals;
 mod sample;
@@ -26,6 +28,8 @@ enum Command {
     Sample(sample::Args),
     /// Evaluations a second.
     Throughput(throughput::Args),
+    /// Error against evaluations, and order, of every sampler.
+    Accuracy(accuracy::Args),
     /// Speed and moments of the noise.
     Normals(normals::Args),
 }
@@ -36,6 +40,7 @@ fn main() -> ExitCode {
         Command::Score(args) => score::run(&args),
         Command::Sample(args) => sample::run(&args),
         Command::Throughput(args) => throughput::run(&args),
+        Command::Accuracy(args) => accuracy::run(&args),
         Command::Normals(args) => normals::run(&args),
     };
     match done {
