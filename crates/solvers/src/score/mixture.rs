@@ -156,7 +156,7 @@ impl<T: Real> ScoreVjp<HostBatch<T>> for MixtureScore<T> {
 
 kernels! {
     Small<'a, T, const D: usize, const K: usize>((&'a Coefs<T>, Batch<'a, T>)) -> () = small;
-    Isotropic<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]])) -> () = isotropic;
+    Isotropic<'a, T, const L: usize>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; L]])) -> () = isotropic;
     Full<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]], &'a mut [[T; LANES]])) -> () = full;
     StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Pushed<'a, T>, &'a mut Scratch<T>)) -> () = strip;
 }
@@ -173,8 +173,14 @@ fn one_time<T: Real>(coefs: &Coefs<T>, batch: Batch<T>) {
         (2, 3) => simd::dispatch(Small::<T, 2, 3>((coefs, batch))),
         (2, 4) => simd::dispatch(Small::<T, 2, 4>((coefs, batch))),
         (_, _) if coefs.isotropic => {
-            let mut weights = vec![[T::ZERO; LANES]; components];
-            simd::dispatch(Isotropic::<T>((coefs, batch, &mut weights[..])));
+            // Two vectors of 32 bytes.
+            if size_of::<T>() == 4 {
+                let mut weights = vec![[T::ZERO; 16]; components];
+                simd::dispatch(Isotropic::<T, 16>((coefs, batch, &mut weights[..])));
+            } else {
+                let mut weights = vec![[T::ZERO; 8]; components];
+                simd::dispatch(Isotropic::<T, 8>((coefs, batch, &mut weights[..])));
+            }
         }
         _ => {
             let mut y = vec![[T::ZERO; LANES]; components * coefs.dim];
