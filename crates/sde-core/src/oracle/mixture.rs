@@ -106,6 +106,11 @@ impl Mixture {
         &self.components[component].cov
     }
 
+    /// The lower Cholesky factor of a component's covariance, row-major.
+    pub(super) fn component_chol(&self, component: usize) -> &[f64] {
+        &self.components[component].chol
+    }
+
     /// The noised mixture under the kernel `N(mean_coef x_0, std^2 I)`. One Cholesky factorisation a
     /// component.
     pub fn noised(&self, marginal: Marginal) -> NoisedMixture {

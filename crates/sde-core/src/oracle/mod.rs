@@ -6,6 +6,7 @@ mod config;
 mod gaussian;
 mod mixture;
 mod noised;
+mod posterior;
 
 pub use config::MixtureConfig;
 pub use gaussian::Gaussian;

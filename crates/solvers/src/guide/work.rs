@@ -3,14 +3,14 @@
 use std::fmt;
 use std::sync::{Mutex, PoisonError};
 
-use crate::State;
+use crate::{SolveError, State};
 
 /// What one evaluation needs besides its arguments. Contents are unspecified at the start of an evaluation.
 pub(super) struct Work<S> {
     pub states: Vec<S>,
     pub numbers: Vec<f64>,
     pub rows: Vec<f64>,
-    #[allow(dead_code)]
+    pub more: Vec<f64>,
     pub flags: Vec<bool>,
 }
 
@@ -44,6 +44,7 @@ impl<S: State> Pool<S> {
             states: (0..self.states).map(|_| like.zeros_like()).collect(),
             numbers: Vec::new(),
             rows: Vec::new(),
+            more: Vec::new(),
             flags: Vec::new(),
         });
         let result = f(&mut work);
@@ -59,5 +60,14 @@ impl<S: State> Pool<S> {
 impl<S> fmt::Debug for Pool<S> {
     fn fmt(&self, f: &mut fmt::Formatter) -> fmt::Result {
         write!(f, "Pool of work with {} states", self.states)
+    }
+}
+
+/// A refusal at `guide.key`.
+pub(super) fn refuse_value(key: &str, value: impl ToString, reason: impl Into<String>) -> SolveError {
+    SolveError::Config {
+        key: format!("guide.{key}"),
+        value: value.to_string(),
+        reason: reason.into(),
     }
 }

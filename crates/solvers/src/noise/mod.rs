@@ -30,6 +30,8 @@ pub enum Purpose {
     Training = 4,
     /// Exact samples of an oracle or a data set.
     Data = 5,
+    /// The noise of what is known of the data, and of jumps back in time.
+    Guidance = 6,
 }
 
 /// The address of one batch of normals inside a run.

@@ -2,7 +2,7 @@ use std::fmt;
 use std::ops::ControlFlow;
 
 use super::{Observer, StepInfo};
-use crate::{SolveStats, State};
+use crate::{SolveError, SolveStats, State};
 
 /// Several observers in order. All see every step; the run stops where any of them asks for it.
 pub struct Chain<'a, S: State>(pub Vec<&'a mut dyn Observer<S>>);
@@ -18,6 +18,12 @@ impl<S: State> Observer<S> for Chain<'_, S> {
         for observer in &mut self.0 {
             observer.start(info, x);
         }
+    }
+
+    fn adjust(&mut self, info: &StepInfo, x: &mut S) -> Result<(), SolveError> {
+        self.0
+            .iter_mut()
+            .try_for_each(|observer| observer.adjust(info, x))
     }
 
     fn step(&mut self, info: &StepInfo, x: &S) -> ControlFlow<()> {

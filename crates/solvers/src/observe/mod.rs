@@ -14,7 +14,7 @@ pub use trajectory::Trajectory;
 
 use std::ops::ControlFlow;
 
-use crate::{SolveStats, State};
+use crate::{SolveError, SolveStats, State};
 
 /// Where a run stands after a step.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -31,10 +31,19 @@ pub struct StepInfo {
     pub first_row: u64,
 }
 
-/// Called by samplers at the start, after each step and at the end. Observers never change the state.
+/// Called by samplers at the start, after each step and at the end. Observers change the state in [`Observer::adjust`] only.
 pub trait Observer<S: State> {
     /// The state before the first step.
     fn start(&mut self, _info: &StepInfo, _x: &S) {}
+
+    /// The state after a step, before [`Observer::step`] sees it, free to be changed: for conditions on the data. Samplers whose rows
+    /// stand at times of their own (adaptive ones, `steps` is `None` in the information they give) do not call it.
+    ///
+    /// # Errors
+    /// They end the run.
+    fn adjust(&mut self, _info: &StepInfo, _x: &mut S) -> Result<(), SolveError> {
+        Ok(())
+    }
 
     /// The state after a step; `Break` ends the run there, which is a stop reason and no error.
     fn step(&mut self, _info: &StepInfo, _x: &S) -> ControlFlow<()> {

@@ -25,7 +25,7 @@ pub(crate) trait GridMethod<S: State> {
 /// Takes `x` over the spans of `grid`, shows every step to the observer, and counts.
 ///
 /// # Errors
-/// Those of the method; [`SolveError::NonFinite`] for an `x` that starts so.
+/// Those of the method and of the observer; [`SolveError::NonFinite`] for an `x` that starts so.
 pub(crate) fn march<S: State, M: GridMethod<S>>(
     grid: &Grid,
     job: &Job<S>,
@@ -53,6 +53,7 @@ pub(crate) fn march<S: State, M: GridMethod<S>>(
             nfe: score.nfe(),
             ..info
         };
+        observer.adjust(&info, x)?;
         if observer.step(&info, x).is_break() {
             stop = StopReason::Stopped;
             break;

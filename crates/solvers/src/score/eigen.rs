@@ -8,7 +8,7 @@
 
 /// `A = V diag(values) V^T`, `A` symmetric and row-major. Returns the eigenvalues and `V`, row-major, eigenvectors in
 /// its columns. Cubic in `dim` a sweep; some six to ten sweeps.
-pub(super) fn symmetric(a: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
+pub(crate) fn symmetric(a: &[f64], dim: usize) -> (Vec<f64>, Vec<f64>) {
     let mut a = a.to_vec();
     let mut v = vec![0.0; dim * dim];
     v.iter_mut().step_by(dim + 1).for_each(|value| *value = 1.0);

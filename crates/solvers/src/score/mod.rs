@@ -1,7 +1,7 @@
 //! What a sampler needs to know of a model.
 
 mod coefs;
-mod eigen;
+pub(crate) mod eigen;
 mod func;
 mod kernels;
 mod mixture;

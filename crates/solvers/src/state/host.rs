@@ -7,7 +7,7 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::{Coef, State, Tolerance};
+use super::{Coef, RowUpdate, State, Tolerance};
 use crate::real::Real;
 use crate::simd::{self, kernels};
 
@@ -156,7 +156,7 @@ impl<T: Real> State for HostBatch<T> {
         }
     }
 
-    fn update_rows(&mut self, x: &Self, work: &mut Vec<f64>, f: &mut dyn FnMut(usize, &[f64], &mut [f64])) {
+    fn update_rows(&mut self, x: &Self, work: &mut Vec<f64>, f: &mut RowUpdate) {
         self.assert_same_shape(x);
         let (rows, dim) = (self.rows, self.dim);
         work.clear();

@@ -32,6 +32,9 @@ pub struct Tolerance {
     pub rtol: f64,
 }
 
+/// What [`State::update_rows`] calls: `f(row, x[row], self[row])`.
+pub type RowUpdate<'a> = dyn FnMut(usize, &[f64], &mut [f64]) + 'a;
+
 /// A batch of rows (samples) on which a solver works. Axis 0 = rows; a row's values never depend on other rows.
 ///
 /// The layout is the state's own business. Coefficients are `f64` and are rounded once, where they meet the data.
@@ -73,7 +76,7 @@ pub trait State: Clone + Send {
 
     /// Calls `f(row, x[row], self[row])` for every row, in order: `f` changes its row of `self`, and what it leaves alone keeps its
     /// bits. Rows are staged in `work`, whose memory is kept from call to call.
-    fn update_rows(&mut self, x: &Self, work: &mut Vec<f64>, f: &mut dyn FnMut(usize, &[f64], &mut [f64])) {
+    fn update_rows(&mut self, x: &Self, work: &mut Vec<f64>, f: &mut RowUpdate) {
         let len = self.row_len();
         work.clear();
         x.read_rows(&mut |_, values| work.extend_from_slice(values));

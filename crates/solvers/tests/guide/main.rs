@@ -5,3 +5,8 @@ mod clip;
 #[path = "../samplers/common.rs"]
 #[allow(dead_code)]
 mod common;
+mod conditions;
+mod inverse;
+mod operators;
+mod problems;
+mod replacement;
