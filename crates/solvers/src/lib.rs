@@ -28,6 +28,8 @@
 //! | `pc` | predictor ([`predict`]) and corrector ([`correct`]) on the reverse SDE | `N (1 + corrector_steps)` |
 //! | `ode` | probability flow ([`flow`]) by a Runge-Kutta method ([`rk`]), fixed or adaptive | `N` times the stages |
 //! | `heun` | algorithm 2 of Karras et al. (2022), with churn | `2 N` |
+//! | `ddim` | DDIM ([`exponential`]), `eta` from the flow to the ancestral step | `N` |
+//! | `dpm-solver` | DPM-Solver and DPM-Solver++ ([`exponential`]), singlestep, multistep, adaptive | `N`, singlestep `order N` |
 //! | `langevin` | annealed Langevin dynamics | `(N + 1) corrector_steps` |
 //! | `euler` | Euler's method in the noise level ([`sigma::euler`]), with churn | `N` |
 //! | `dpm-2` | midpoint method in the noise level ([`sigma::dpm2`]), with churn | `2 N` |

@@ -62,6 +62,10 @@ const CATALOGUE: &[(&str, &str)] = &[
     ("dpm-solver++ 2M", "kind = 'dpm-solver', order = 2"),
     ("dpm-solver++ 3M", "kind = 'dpm-solver', order = 3"),
     (
+        "dpm-solver++ 3M full",
+        "kind = 'dpm-solver', order = 3, curvature = 'full'",
+    ),
+    (
         "dpm-solver adaptive 23",
         "kind = 'dpm-solver', order = 3, mode = 'adaptive', algorithm = 'dpmsolver', rtol = 0.0",
     ),

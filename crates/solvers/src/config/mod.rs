@@ -2,7 +2,9 @@
 
 mod check;
 mod clip;
+mod ddim;
 mod deis;
+mod dpm_solver;
 mod heun;
 mod ipndm;
 mod langevin;
@@ -12,7 +14,9 @@ mod sigma;
 mod tables;
 
 pub use clip::ClipConfig;
+pub use ddim::DdimConfig;
 pub use deis::DeisConfig;
+pub use dpm_solver::{DpmMode, DpmSolverConfig};
 pub use heun::HeunConfig;
 pub use ipndm::IpndmConfig;
 pub use langevin::LangevinConfig;
@@ -34,6 +38,10 @@ tables::kinds! {
         Ode(OdeConfig) = "ode",
         /// Algorithm 2 of Karras et al. (2022), see [`heun`](crate::sigma::heun).
         Heun(HeunConfig) = "heun",
+        /// DDIM, see [`Ddim`](crate::exponential::Ddim).
+        Ddim(DdimConfig) = "ddim",
+        /// DPM-Solver and DPM-Solver++, see [`exponential`](crate::exponential).
+        DpmSolver(DpmSolverConfig) = "dpm-solver",
         /// Annealed Langevin dynamics, see [`PredictorCorrector`](crate::sampler::PredictorCorrector).
         Langevin(LangevinConfig) = "langevin",
         /// Euler's method in the noise level, see [`euler`](crate::sigma::euler).

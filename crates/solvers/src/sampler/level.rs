@@ -36,7 +36,6 @@ impl Level {
     }
 
     /// The level with `ln(mean_coef/std) = lambda`.
-    #[allow(dead_code)]
     pub fn at_lambda(sde: &dyn Sde, lambda: f64) -> Self {
         Self::at(sde, sde.time_at_lambda(lambda))
     }

@@ -128,6 +128,21 @@ impl<T: Real> State for HostBatch<T> {
         }
     }
 
+    fn error_rows_max(&self, y0: &Self, y1: &Self, tol: Tolerance, out: &mut [f64]) {
+        self.assert_same_shape(y0);
+        self.assert_same_shape(y1);
+        assert_eq!(out.len(), self.rows, "one number a row");
+        if self.rows > 0 {
+            simd::dispatch(ErrorRowsMax::<T>((
+                &self.values,
+                &y0.values,
+                &y1.values,
+                tol,
+                out,
+            )));
+        }
+    }
+
     fn select_rows(&mut self, take: &[bool], src: &Self) {
         self.assert_same_shape(src);
         assert_eq!(take.len(), self.rows, "one flag a row");
@@ -247,6 +262,7 @@ kernels! {
     Scale<'a, T>((&'a mut [T], usize, Coef<'a>)) -> () = scale;
     DotRows<'a, T>((&'a [T], &'a [T], &'a mut [f64])) -> () = dot_rows;
     ErrorRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows;
+    ErrorRowsMax<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows_max;
     SelectRows<'a, T>((&'a mut [T], &'a [T], &'a [bool])) -> () = select_rows;
     AllFinite<'a, T>(&'a [T]) -> bool = all_finite;
 }
@@ -335,7 +351,26 @@ fn dot_rows<T: Real>((x, y, out): (&[T], &[T], &mut [f64])) {
 }
 
 #[inline(always)]
-fn error_rows<T: Real>((error, y0, y1, tol, out): (&[T], &[T], &[T], Tolerance, &mut [f64])) {
+fn error_rows<T: Real>(args: (&[T], &[T], &[T], Tolerance, &mut [f64])) {
+    scaled_rows(args, |tol, a, b| {
+        // The larger one, or the NaN if there is one.
+        #[allow(clippy::eq_op)]
+        let larger = if a > b || a != a { a } else { b };
+        tol.atol + tol.rtol * larger
+    });
+}
+
+#[inline(always)]
+fn error_rows_max<T: Real>(args: (&[T], &[T], &[T], Tolerance, &mut [f64])) {
+    scaled_rows(args, |tol, a, b| tol.larger(a, b));
+}
+
+/// Root mean square of each row in units of `scale(tol, |y0|, |y1|)`.
+#[inline(always)]
+fn scaled_rows<T: Real>(
+    (error, y0, y1, tol, out): (&[T], &[T], &[T], Tolerance, &mut [f64]),
+    scale: impl Fn(Tolerance, f64, f64) -> f64,
+) {
     let rows = out.len();
     out.fill(0.0);
     let planes = error
@@ -344,11 +379,7 @@ fn error_rows<T: Real>((error, y0, y1, tol, out): (&[T], &[T], &[T], Tolerance, 
         .zip(y1.chunks_exact(rows));
     for ((error, y0), y1) in planes {
         for i in 0..rows {
-            let (a, b) = (y0[i].to_f64().abs(), y1[i].to_f64().abs());
-            // The larger one, or the NaN if there is one.
-            #[allow(clippy::eq_op)]
-            let larger = if a > b || a != a { a } else { b };
-            let ratio = error[i].to_f64() / (tol.atol + tol.rtol * larger);
+            let ratio = error[i].to_f64() / scale(tol, y0[i].to_f64().abs(), y1[i].to_f64().abs());
             out[i] += ratio * ratio;
         }
     }

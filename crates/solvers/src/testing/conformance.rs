@@ -229,16 +229,27 @@ impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
             atol: 0.25,
             rtol: 0.5,
         };
-        x.error_rows(&y, &z, tol, &mut out);
-        for (row, got) in out.iter().enumerate() {
-            let ratio = |d: usize| a[row][d] / (tol.atol + tol.rtol * b[row][d].abs().max(c[row][d].abs()));
-            let mean = (0..self.row_len).map(|d| ratio(d).powi(2)).sum::<f64>() / self.row_len as f64;
-            let error = (got - mean.sqrt()).abs();
-            assert!(
-                error <= 20.0 * self.epsilon * (1.0 + mean),
-                "{}: row {row}",
-                self.name("error_rows")
-            );
+        let sum = |size: f64| tol.atol + tol.rtol * size;
+        let max = |size: f64| tol.atol.max(tol.rtol * size);
+        for (name, scale) in [
+            ("error_rows", &sum as &dyn Fn(f64) -> f64),
+            ("error_rows_max", &max),
+        ] {
+            if name == "error_rows" {
+                x.error_rows(&y, &z, tol, &mut out);
+            } else {
+                x.error_rows_max(&y, &z, tol, &mut out);
+            }
+            for (row, got) in out.iter().enumerate() {
+                let ratio = |d: usize| a[row][d] / scale(b[row][d].abs().max(c[row][d].abs()));
+                let mean = (0..self.row_len).map(|d| ratio(d).powi(2)).sum::<f64>() / self.row_len as f64;
+                let error = (got - mean.sqrt()).abs();
+                assert!(
+                    error <= 20.0 * self.epsilon * (1.0 + mean),
+                    "{}: row {row}",
+                    self.name(name)
+                );
+            }
         }
     }
 
@@ -286,14 +297,20 @@ impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
             (&clean, &bad, &clean),
             (&clean, &clean, &bad),
         ] {
-            error.error_rows(y0, y1, tol, &mut out);
-            for (row, value) in out.iter().enumerate() {
-                assert_eq!(
-                    value.is_nan(),
-                    row == bad_row,
-                    "{}: NaN stays NaN, in its row",
-                    self.name("error_rows")
-                );
+            for name in ["error_rows", "error_rows_max"] {
+                if name == "error_rows" {
+                    error.error_rows(y0, y1, tol, &mut out);
+                } else {
+                    error.error_rows_max(y0, y1, tol, &mut out);
+                }
+                for (row, value) in out.iter().enumerate() {
+                    assert_eq!(
+                        value.is_nan(),
+                        row == bad_row,
+                        "{}: NaN stays NaN, in its row",
+                        self.name(name)
+                    );
+                }
             }
         }
         bad.dot_rows(&clean, &mut out);

@@ -19,7 +19,7 @@ impl NoiseSource<Batch> for Basis {
 }
 
 /// Mean and standard deviation of the samples, exact up to rounding.
-fn moments(sde_table: &str, sampler_table: &str, steps: usize) -> (f64, f64) {
+pub fn moments(sde_table: &str, sampler_table: &str, steps: usize) -> (f64, f64) {
     let sde = sde(sde_table);
     let score = GaussianScore {
         sde: sde.clone(),

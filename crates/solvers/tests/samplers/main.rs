@@ -6,6 +6,7 @@ mod common;
 mod determinism;
 mod distribution;
 mod exact_moments;
+mod exponential;
 mod multistep;
 mod observers;
 mod orders;

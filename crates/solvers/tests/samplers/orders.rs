@@ -6,7 +6,7 @@ use crate::common::{GaussianScore, batch, rows, run, sampler, sde};
 const Z: f64 = 1.3;
 const EXACT: f64 = 1.0901782311797448;
 
-struct NoNoise;
+pub struct NoNoise;
 
 impl solvers::NoiseSource<crate::common::Batch> for NoNoise {
     fn normal(
@@ -19,7 +19,7 @@ impl solvers::NoiseSource<crate::common::Batch> for NoNoise {
 }
 
 /// Error at the end and evaluations.
-fn error(kind: &str, table: &str) -> (f64, u64) {
+pub fn error(kind: &str, table: &str) -> (f64, u64) {
     let sde = sde(&format!("kind = \"{kind}\""));
     let score = GaussianScore {
         sde: sde.clone(),
@@ -39,7 +39,7 @@ fn error(kind: &str, table: &str) -> (f64, u64) {
 }
 
 /// Slope over the last three doublings.
-fn fitted_order(errors: &[f64]) -> f64 {
+pub fn fitted_order(errors: &[f64]) -> f64 {
     let last = errors.len() - 1;
     (errors[last - 2] / errors[last]).ln() / 4f64.ln()
 }
