@@ -122,7 +122,8 @@ impl<S: State, F: ScoreFn<S>> ScoreFn<S> for ClippedScore<'_, S, F> {
 /// A sampler all of whose evaluations are clipped, that of the final Tweedie step included: what `clip_x0` in a sampler's table
 /// makes. The cost of the evaluations is that of [`ClippedScore`]; facts and statistics are those of the sampler itself.
 ///
-/// An end without noise (`std = 0`) takes no evaluation and is not clipped.
+/// An end without noise (`std = 0`) takes no evaluation and is not clipped; a last act that extrapolates from several estimates may
+/// leave the range by a little.
 pub struct ClippedSampler<S: State> {
     sampler: Box<dyn Sampler<S>>,
     clip: Clip,
