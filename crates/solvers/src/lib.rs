@@ -36,6 +36,7 @@
 //! | `lms` | linear multistep in the noise level ([`sigma::lms`]) | `N` |
 //! | `deis` | exponential multistep, polynomials in time ([`exponential::deis`]) | `N` |
 //! | `ipndm` | fixed Adams-Bashforth combinations ([`exponential::ipndm`]) | `N` |
+//! | `unipc` | multistep predictor and corrector ([`exponential::Unipc`]) | `N` |
 //!
 //! Each takes one evaluation more for `final = "tweedie"`, the default. A row's samples depend on that row alone (the exception is
 //! named `batch-*`), and have the same bits for any number of threads, any chunk size and any subset of the rows.

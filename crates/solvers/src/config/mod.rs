@@ -12,6 +12,7 @@ mod ode;
 mod pc;
 mod sigma;
 mod tables;
+mod unipc;
 
 pub use clip::ClipConfig;
 pub use ddim::DdimConfig;
@@ -24,6 +25,7 @@ pub use ode::{OdeConfig, OdeMethod};
 pub use pc::{CorrectorKind, PcConfig, PredictorKind};
 use sde_core::{ConfigError, Sde};
 pub use sigma::{Dpm2Config, EulerConfig, LmsConfig};
+pub use unipc::UnipcConfig;
 
 use crate::{Sampler, SolveError, State};
 
@@ -54,6 +56,8 @@ tables::kinds! {
         Deis(DeisConfig) = "deis",
         /// Improved pseudo numerical method, see [`ipndm`](crate::exponential::ipndm).
         Ipndm(IpndmConfig) = "ipndm",
+        /// Unified predictor-corrector, see [`Unipc`](crate::exponential::Unipc).
+        Unipc(UnipcConfig) = "unipc",
     }
 }
 

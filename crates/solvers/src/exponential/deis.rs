@@ -30,6 +30,7 @@ impl Multistep {
         Self {
             name: "deis",
             order,
+            convergence: order,
             grid,
             weights,
             to_zero: None,

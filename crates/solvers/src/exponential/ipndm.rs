@@ -5,7 +5,8 @@
 //! Runge-Kutta start it replaces by combinations of lower order. One evaluation a step.
 //!
 //! The combination is that of equal steps, whatever the grid: of order `order` (from 1, which is DDIM, to 4) where the steps are
-//! equal in `sigma`, of order 2 at most on other smooth grids. [`lms`](crate::sigma::lms) has the weights of the grid's own steps.
+//! equal in `sigma`, of order 2 at most on other smooth grids, which is the order that it
+//! declares. [`lms`](crate::sigma::lms) has the weights of the grid's own steps.
 
 use sde_core::Sde;
 use sde_core::grid::Grid;
@@ -32,6 +33,7 @@ impl Multistep {
         Self {
             name: "ipndm",
             order,
+            convergence: order.min(2),
             grid,
             weights,
             to_zero: None,

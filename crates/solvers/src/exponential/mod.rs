@@ -11,7 +11,7 @@
 //!
 //! (Lu et al. 2022, arXiv:2206.00927, proposition 3.1, and arXiv:2211.01095, proposition 4.1.) Only levels enter, so that one
 //! formula serves every linear SDE. [`DpmSingleStep`], [`DpmMultistep`] and [`DpmAdaptive`] differ in how they approximate the
-//! prediction under the integral; [`Ddim`] holds it constant and can add noise; [`deis`] and [`ipndm`] extrapolate the noise in other
+//! prediction under the integral; [`Unipc`] corrects its steps with the prediction at their ends; [`Ddim`] holds it constant and can add noise; [`deis`] and [`ipndm`] extrapolate the noise in other
 //! variables.
 
 mod ddim;
@@ -22,6 +22,7 @@ mod dpm_singlestep;
 pub mod ipndm;
 mod phi;
 mod span;
+mod unipc;
 
 pub use ddim::Ddim;
 pub use dpm_adaptive::DpmAdaptive;
@@ -29,3 +30,4 @@ pub use dpm_multistep::{Curvature, DpmMultistep};
 pub use dpm_singlestep::DpmSingleStep;
 pub(crate) use dpm_singlestep::StagedOrder;
 pub use span::Prediction;
+pub use unipc::{Unipc, UnipcVariant};

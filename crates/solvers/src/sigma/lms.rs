@@ -31,6 +31,7 @@ impl Multistep {
         Self {
             name: "lms",
             order,
+            convergence: order,
             grid,
             weights,
             to_zero,

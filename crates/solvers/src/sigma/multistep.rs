@@ -26,7 +26,10 @@ pub(crate) type Weights = [f64; MOST];
 #[derive(Debug, Clone)]
 pub struct Multistep {
     pub(crate) name: &'static str,
+    /// Most predictions that a step combines.
     pub(crate) order: usize,
+    /// Order of convergence on any smooth grid with short first steps.
+    pub(crate) convergence: usize,
     pub(crate) grid: Grid,
     /// One entry a span.
     pub(crate) weights: Vec<Weights>,
@@ -134,7 +137,7 @@ impl<S: State> Sampler<S> for Multistep {
     fn info(&self) -> MethodInfo {
         MethodInfo {
             name: self.name,
-            order: self.order as f64,
+            order: self.convergence as f64,
             evaluations: 1,
             stochastic: false,
             couples_rows: false,

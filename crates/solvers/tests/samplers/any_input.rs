@@ -6,7 +6,8 @@ use proptest::test_runner::RngSeed;
 use sde_core::GridConfig;
 use solvers::HostNoise;
 use solvers::config::{
-    CorrectorKind, HeunConfig, LangevinConfig, OdeConfig, OdeMethod, PcConfig, PredictorKind, SamplerConfig,
+    CorrectorKind, Dpm2Config, HeunConfig, LangevinConfig, OdeConfig, OdeMethod, PcConfig, PredictorKind,
+    SamplerConfig,
 };
 use solvers::sampler::Final;
 
@@ -147,7 +148,44 @@ fn tables() -> impl Strategy<Value = SamplerConfig> {
             })
         },
     );
-    prop_oneof![pc, ode, heun, langevin]
+    // The multistep kinds have the same keys but for the order.
+    let multistep = (common(), choice(&["lms", "deis", "ipndm", "unipc"]), 0_usize..6).prop_map(
+        |((steps, t_start, t_end, final_step, grid), kind, order)| {
+            let mut table: SamplerConfig =
+                toml::from_str(&format!("kind = \"{kind}\"\norder = {order}")).expect("written here");
+            macro_rules! fill {
+                ($table:ident) => {{
+                    ($table.steps, $table.t_start, $table.t_end) = (steps, t_start, t_end);
+                    ($table.final_step, $table.grid) = (final_step, grid);
+                }};
+            }
+            match &mut table {
+                SamplerConfig::Lms(t) => fill!(t),
+                SamplerConfig::Deis(t) => fill!(t),
+                SamplerConfig::Ipndm(t) => fill!(t),
+                SamplerConfig::Unipc(t) => fill!(t),
+                _ => unreachable!("of the list above"),
+            }
+            table
+        },
+    );
+    let dpm2 = (common(), usual(0.0), usual(0.0), usual(f64::INFINITY), usual(1.0)).prop_map(
+        |((steps, t_start, t_end, final_step, grid), s_churn, s_min, s_max, s_noise)| {
+            SamplerConfig::Dpm2(Dpm2Config {
+                steps,
+                t_start,
+                t_end,
+                final_step,
+                s_churn,
+                s_min,
+                s_max,
+                s_noise,
+                grid,
+                ..Dpm2Config::default()
+            })
+        },
+    );
+    prop_oneof![pc, ode, heun, langevin, multistep, dpm2]
 }
 
 proptest! {

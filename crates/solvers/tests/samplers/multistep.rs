@@ -1,11 +1,18 @@
 //! Methods in the noise level and multistep methods: values of published code, orders, costs and mistakes.
 
+use std::num::NonZeroUsize;
+use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use sde_core::Sde;
-use solvers::{Coef, Draw, HostNoise, NoiseSource, ScoreFn, SolveError, State};
+use solvers::{
+    Coef, Draw, FnScore, HostBatch, HostNoise, HostOptions, Job, MixtureScore, NoiseSource, Observer,
+    ScoreFn, SolveError, State, StepInfo, sample_chunks,
+};
 
-use crate::common::{Batch, GaussianScore, batch, oracle, refusal, rows, run, sampler, samples, sde, sdes};
+use crate::common::{
+    Batch, GaussianScore, batch, config, mixture, oracle, refusal, rows, run, sampler, samples, sde, sdes,
+};
 
 /// Noise levels that lie in the domain of all four SDEs.
 const SIGMAS: &str = "[grid]\nkind = \"custom\"\nsigmas = [40.0, 20.0, 9.0, 4.0, 1.8, 0.8, 0.3, 0.1, 0.02]";
@@ -177,6 +184,43 @@ fn values_of_deis() {
     }
 }
 
+/// The authors' program of UniPC (Zhao et al. 2023) in double precision, `NoiseScheduleVP("linear", 0.1, 20)`, data prediction, `multistep`,
+/// `lower_order_final`, at the times of these levels; and with `denoise_to_zero`.
+#[test]
+fn values_of_unipc() {
+    #[rustfmt::skip]
+    let published: [(&str, usize, Rows, Rows); 6] = [
+        ("bh1", 1, [[1.0412201952626843, 0.21082609308679345], [-0.7804949144084175, 0.7716727728791226], [-0.3667664973137338, 0.9973087546877171]],
+            [[1.0435297609780507, 0.21335895466117388], [-0.7807866914024454, 0.7705026203983981], [-0.3686362595293817, 0.9959973692462395]]),
+        ("bh1", 2, [[1.3584330828227882, 0.2989502165038289], [-0.9297297263812002, 0.7831366845116375], [-0.4266958447913374, 1.1061743979085394]],
+            [[1.358179237993593, 0.30055158335200866], [-0.9291190400960518, 0.7813482642621092], [-0.4278289733491771, 1.1038632868313387]]),
+        ("bh1", 3, [[1.377325531505907, 0.3042877385724932], [-0.9663703636254857, 0.7625503852051609], [-0.44803759527626635, 1.0928712246746037]],
+            [[1.3769188482995527, 0.3058332901371035], [-0.9656220939063285, 0.7607788225180971], [-0.44909529757144384, 1.0905793916544808]]),
+        ("bh2", 1, [[0.9949342400146558, 0.19975962433765074], [-0.7615918374075161, 0.7634885878729195], [-0.3573015071694445, 0.9781819825325286]],
+            [[0.9976144695570801, 0.2024216096768777], [-0.7620220897246637, 0.7624452692250117], [-0.3592945482401018, 0.9770424211192106]]),
+        ("bh2", 2, [[1.2179321520363866, 0.26543588742767826], [-0.8600695976420083, 0.77868876128127], [-0.4089644032713695, 1.0527626171570563]],
+            [[1.2188033098398023, 0.2674289138322878], [-0.8598769230802957, 0.7771824275424871], [-0.41039157915946317, 1.0509001015876656]]),
+        ("bh2", 3, [[1.284044889550888, 0.2681964253008256], [-0.9324350224667767, 0.754997652038959], [-0.39553748351310275, 1.0671130317390254]],
+            [[1.2844111768091377, 0.27005448217472977], [-0.9319097210821591, 0.753402327038381], [-0.396990645986013, 1.0651952818901809]]),
+    ];
+    for (variant, order, levels, denoised) in published {
+        let table = format!("kind = \"unipc\"\norder = {order}\nvariant = \"{variant}\"");
+        expect(&format!("{table}\nfinal = \"none\"\n{SIGMAS}"), &levels);
+        expect(&format!("{table}\n{SIGMAS}"), &denoised);
+    }
+    // One, two and three steps with as many orders, also where more are asked for.
+    #[rustfmt::skip]
+    let few: [(&str, Rows); 3] = [
+        ("40.0, 0.05", [[-0.06399412909403429, 0.23867786945574757], [-0.14191536270553443, 0.33479463806256793], [-0.11193239503844754, 0.3578328578686583]]),
+        ("40.0, 6.0, 0.05", [[0.03364091790851609, 0.2057289297734278], [-0.1834621406518534, 0.4084976390501437], [-0.09027509897680837, 0.45999952117150744]]),
+        ("40.0, 6.0, 0.7, 0.05", [[0.5128130521704578, 0.036383630522258854], [-0.683901729883476, 0.6847208032177766], [-0.17925297090182163, 0.8315366913793271]]),
+    ];
+    for (sigmas, values) in few {
+        let grid = format!("[grid]\nkind = \"custom\"\nsigmas = [{sigmas}]");
+        expect(&format!("kind = \"unipc\"\nfinal = \"none\"\n{grid}"), &values);
+    }
+}
+
 /// Where the list of levels ends in 0, that step is the published one, whatever the ending, and nothing is evaluated at 0.
 #[test]
 fn a_grid_down_to_no_noise_is_the_step_to_zero() {
@@ -207,7 +251,7 @@ fn a_grid_down_to_no_noise_is_the_step_to_zero() {
 }
 
 /// Every kind of this family, with the orders that differ.
-const KINDS: [&str; 9] = [
+const KINDS: [&str; 12] = [
     "kind = \"euler\"",
     "kind = \"euler\"\ns_churn = 3.0",
     "kind = \"dpm-2\"",
@@ -217,6 +261,9 @@ const KINDS: [&str; 9] = [
     "kind = \"deis\"",
     "kind = \"deis\"\norder = 4",
     "kind = \"ipndm\"",
+    "kind = \"unipc\"",
+    "kind = \"unipc\"\norder = 2\nvariant = \"bh1\"",
+    "kind = \"unipc\"\norder = 1",
 ];
 
 /// Error at the end of `sigmas` on the Gaussian trajectory of `orders.rs`, 1.3 standard deviations from the mean.
@@ -252,6 +299,58 @@ fn fitted_order(kind: &str, table: &str, sigmas: impl Fn(f64) -> f64) -> f64 {
     let cells: String = errors.iter().map(|e| format!("{e:>11.2e}")).collect();
     println!("{kind:6}{:28}{cells}{order:>7.2}", table.replace('\n', " "));
     order
+}
+
+/// Keeps the state after one step.
+struct After(u64, Vec<Vec<f64>>);
+
+impl Observer<Batch> for After {
+    fn step(&mut self, info: &StepInfo, x: &Batch) -> ControlFlow<()> {
+        if info.step + 1 == self.0 {
+            self.1 = rows(x);
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+/// With its corrector UniPC has the order `p + 1` (Zhao et al. 2023, corollary 3.2). The last steps have lower orders, so that the error is
+/// read three quarters along the run.
+#[test]
+fn unipc_has_one_order_more_than_its_predictor() {
+    for kind in ["vp", "subvp", "ve", "edm"] {
+        for (order, variant) in [(1, "bh1"), (1, "bh2"), (2, "bh1"), (2, "bh2"), (3, "bh2")] {
+            let sde = sde(&format!("kind = \"{kind}\""));
+            let score = GaussianScore {
+                sde: sde.clone(),
+                mean: 0.7,
+                var: 0.09,
+            };
+            let errors = [120, 240, 480, 960].map(|steps: u32| {
+                let sigma = |i: u32| 5.0 * 0.04_f64.powf((f64::from(i) / f64::from(steps)).powi(2));
+                let sigmas: Vec<f64> = (0..=steps).map(sigma).collect();
+                let table = format!(
+                    "kind = \"unipc\"\norder = {order}\nvariant = \"{variant}\"\n[grid]\nkind = \"custom\"\nsigmas = {sigmas:?}"
+                );
+                let sampler = sampler(&table, &*sde);
+                let (mean, std) = score.noised(sampler.t_start());
+                let mut x = batch(1, 1, |_, _| mean + 1.3 * std);
+                let noise = HostNoise { seed: 0, first_row: 0 };
+                let job = Job { sde: &*sde, score: &score, noise: &noise, first_row: 0 };
+                let at = steps / 4 * 3;
+                let mut after = After(at.into(), Vec::new());
+                sampler.run(&job, &mut x, &mut after).expect("the problem is regular");
+                let (mean, std) = score.noised(sde.time_at_sigma(sigma(at)));
+                (after.1[0][0] - (mean + 1.3 * std)).abs()
+            });
+            let fitted = (errors[2] / errors[3]).log2();
+            let cells: String = errors.iter().map(|e| format!("{e:>11.2e}")).collect();
+            println!("{kind:6}unipc {order} {variant}{cells}{fitted:>7.2}");
+            assert!(
+                (fitted - f64::from(order + 1)).abs() < 0.15,
+                "{kind} {order}: {fitted}"
+            );
+        }
+    }
 }
 
 /// One-step methods on levels even in `ln sigma`, the multistep ones on levels whose first steps are short, since the first step has
@@ -304,7 +403,7 @@ fn few_steps_are_finite() {
             let table = format!("kind = \"{kind}\"\nsteps = 1\nfinal = \"none\"");
             rows(&samples(&table, &*sde, &oracle(&sde), 1, 5, 2).0)
         };
-        for kind in ["lms", "deis", "ipndm"] {
+        for kind in ["lms", "deis", "ipndm", "unipc"] {
             for (got, want) in one(kind).iter().flatten().zip(one("euler").iter().flatten()) {
                 assert!((got - want).abs() < 1e-9 * want.abs().max(1.0), "{name} {kind}");
             }
@@ -324,6 +423,8 @@ fn evaluations() {
         ("kind = \"lms\"\nfinal = \"none\"", n),
         ("kind = \"deis\"", n + 1),
         ("kind = \"ipndm\"\nfinal = \"none\"", n),
+        ("kind = \"unipc\"", n + 1),
+        ("kind = \"unipc\"\norder = 1\nfinal = \"none\"", n),
     ] {
         for (name, sde) in sdes() {
             let (_, stats) = samples(&format!("{table}\nsteps = {n}"), &*sde, &oracle(&sde), 1, 3, 2);
@@ -364,7 +465,8 @@ fn a_score_that_is_not_finite_is_named() {
             what: "score",
             row: 2,
             t: 0.5,
-            step: 2,
+            // The corrector evaluates at the end of the step.
+            step: if table.contains("unipc") { 1 } else { 2 },
         };
         assert_eq!(error, expected, "{table}");
     }
@@ -390,6 +492,10 @@ fn refused_values_name_their_key() {
             "kind = \"ipndm\"\norder = 5",
             "sampler.order = 5: must lie between 1 and 4",
         ),
+        (
+            "kind = \"unipc\"\norder = 4",
+            "sampler.order = 4: must lie between 1 and 3",
+        ),
         ("kind = \"euler\"\ns_churn = -1.0", "sampler.s_churn = -1: "),
         (
             "kind = \"dpm-2\"\ns_min = 2.0\ns_max = 1.0",
@@ -403,5 +509,54 @@ fn refused_values_name_their_key() {
     ] {
         let message = refusal(table, &*vp);
         assert!(message.starts_with(start), "{table}: {message}");
+    }
+}
+
+/// Any chunks and threads give the same bits.
+#[test]
+fn chunks_do_not_matter() {
+    let sde = sde("kind = \"subvp\"");
+    let score = MixtureScore::<f32>::new(mixture(), Arc::clone(&sde));
+    for table in KINDS {
+        let sampler = config(&format!("{table}\nsteps = 9"))
+            .build::<HostBatch<f32>>(&*sde)
+            .expect(table);
+        let rows = |threads, chunk| {
+            let options = HostOptions {
+                threads: NonZeroUsize::new(threads),
+                chunk: NonZeroUsize::new(chunk),
+                ..HostOptions::default()
+            };
+            let run = sample_chunks(&*sampler, &*sde, &score, 83, 2, &options, |_| ())
+                .expect("the problem is regular");
+            run.rows.mapv(f32::to_bits)
+        };
+        let whole = rows(1, 83);
+        for (threads, chunk) in [(1, 1), (2, 37), (2, 8)] {
+            assert_eq!(
+                rows(threads, chunk),
+                whole,
+                "{table}: {threads} threads, chunks of {chunk}"
+            );
+        }
+    }
+}
+
+/// The score sees only times between start and end, unless churn raises them; no rows are no mistake.
+#[test]
+fn nothing_is_evaluated_outside_the_run() {
+    for (name, sde) in sdes() {
+        let (exact, ends) = (oracle(&sde), (sde.domain().sample_eps, sde.domain().t_end));
+        let inside = FnScore(|x: &Batch, t: Coef, out: &mut Batch| {
+            let Coef::All(t) = t else {
+                panic!("one time for all rows")
+            };
+            assert!((ends.0..=ends.1).contains(&t), "{name}: evaluated at {t}");
+            exact.score(x, Coef::All(t), out)
+        });
+        for table in KINDS.iter().filter(|table| !table.contains("s_churn")) {
+            samples(&format!("{table}\nsteps = 7"), &*sde, &inside, 6, 9, 2);
+            samples(&format!("{table}\nsteps = 7"), &*sde, &inside, 6, 0, 2);
+        }
     }
 }
