@@ -70,6 +70,24 @@ pub enum SolveError {
         /// The step asked for.
         step_size: f64,
     },
+    /// Data that were said to be quantised hold another value.
+    #[error(
+        "value {value} in row {row}, position {position} is none of the {levels} levels from {low} to {high}"
+    )]
+    NotQuantised {
+        /// The value.
+        value: f64,
+        /// Row in the whole batch.
+        row: u64,
+        /// Position in the row.
+        position: usize,
+        /// Number of levels.
+        levels: u32,
+        /// The lowest level.
+        low: f64,
+        /// The highest level.
+        high: f64,
+    },
     /// Preset noise ran out.
     #[error("preset noise has {have} draws, the sampler asks for draw {asked}")]
     NoiseExhausted {

@@ -47,6 +47,7 @@ pub mod error;
 pub mod exponential;
 pub mod flow;
 pub mod guide;
+pub mod likelihood;
 pub mod noise;
 pub mod observe;
 pub mod parallel;

@@ -100,13 +100,7 @@ pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
     observer: impl Fn(u64) -> O + Sync,
 ) -> Result<HostRun<T, O>, SolveError> {
     check(rows, dim, options)?;
-    let threads = options
-        .threads
-        .map_or_else(rayon::current_num_threads, NonZeroUsize::get);
-    let chunk = options
-        .chunk
-        .map_or_else(|| default_chunk::<T>(rows, dim, threads), NonZeroUsize::get)
-        .clamp(1, rows.max(1));
+    let chunk = chunk_rows(rows, dim, options);
     let info = sampler.info();
     if info.couples_rows && chunk < rows {
         return Err(SolveError::Config {
@@ -119,21 +113,6 @@ pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
         });
     }
 
-    let first_failed = AtomicUsize::new(usize::MAX);
-    let run_chunk = |(index, out): (usize, &mut [T])| -> Option<Result<(SolveStats, O), SolveError>> {
-        if index > first_failed.load(Ordering::Relaxed) {
-            return None;
-        }
-        let start = index * chunk;
-        let first_row = options.first_row + start as u64;
-        let watch = observer(first_row);
-        let result = one_chunk(sampler, sde, score, options, start, out, dim, watch);
-        if result.is_err() {
-            first_failed.fetch_min(index, Ordering::Relaxed);
-        }
-        Some(result)
-    };
-
     let mut values = Vec::new();
     values
         .try_reserve_exact(rows * dim)
@@ -143,40 +122,16 @@ pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
             need: "to fit memory".into(),
         })?;
     values.resize(rows * dim, T::ZERO);
-    let size = (chunk * dim).max(1);
-    let results: Vec<_> = match options.threads {
-        Some(threads) if threads.get() == 1 => values.chunks_mut(size).enumerate().map(run_chunk).collect(),
-        Some(threads) => {
-            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
-            let pool = pool.map_err(|error| SolveError::Config {
-                key: "threads".into(),
-                value: threads.to_string(),
-                reason: format!("the system starts no such number of threads: {error}"),
-            })?;
-            pool.install(|| values.par_chunks_mut(size).enumerate().map(run_chunk).collect())
-        }
-        None => values.par_chunks_mut(size).enumerate().map(run_chunk).collect(),
-    };
+    let results = run_chunks(options.threads, &mut values, chunk * dim, |index, out| {
+        let start = index * chunk;
+        let watch = observer(options.first_row + start as u64);
+        one_chunk(sampler, sde, score, options, start, out, dim, watch)
+    })?;
 
-    let mut stats = SolveStats {
-        nfe: 0,
-        steps: 0,
-        rejected: 0,
-        row_evaluations: 0,
-        stop: StopReason::Finished,
-    };
+    let mut stats = SolveStats::NOTHING;
     let mut observers = Vec::with_capacity(results.len());
-    for result in results {
-        // A chunk is skipped only when an earlier one failed, and that one comes first here.
-        let Some(result) = result else { break };
-        let (part, watch) = result?;
-        stats.nfe = stats.nfe.max(part.nfe);
-        stats.steps = stats.steps.max(part.steps);
-        stats.rejected += part.rejected;
-        stats.row_evaluations += part.row_evaluations;
-        if part.stop == StopReason::Stopped {
-            stats.stop = StopReason::Stopped;
-        }
+    for (part, watch) in results {
+        stats = stats.and(part);
         observers.push(watch);
     }
     let rows = Array2::from_shape_vec((rows, dim), values).expect("made with rows * dim values");
@@ -187,8 +142,74 @@ pub fn sample_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
     })
 }
 
+impl SolveStats {
+    /// What a run of no rows costs.
+    pub(crate) const NOTHING: Self = Self {
+        nfe: 0,
+        steps: 0,
+        rejected: 0,
+        row_evaluations: 0,
+        stop: StopReason::Finished,
+    };
+
+    /// The cost of this chunk and another one: the most evaluations and steps, the sums of the rest.
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            nfe: self.nfe.max(other.nfe),
+            steps: self.steps.max(other.steps),
+            rejected: self.rejected + other.rejected,
+            row_evaluations: self.row_evaluations + other.row_evaluations,
+            stop: if other.stop == StopReason::Stopped {
+                other.stop
+            } else {
+                self.stop
+            },
+        }
+    }
+}
+
+/// Hands pieces of `size` values to `run`, with their number, on so many threads; the results in order.
+///
+/// # Errors
+/// That of the first piece that fails, whatever the number of threads: pieces behind a failed one may be skipped, none before it
+/// is. [`SolveError::Config`] where the system starts no such number of threads.
+pub(crate) fn run_chunks<T: Send, R: Send>(
+    threads: Option<NonZeroUsize>,
+    values: &mut [T],
+    size: usize,
+    run: impl Fn(usize, &mut [T]) -> Result<R, SolveError> + Sync,
+) -> Result<Vec<R>, SolveError> {
+    let first_failed = AtomicUsize::new(usize::MAX);
+    let run = |(index, piece): (usize, &mut [T])| -> Option<Result<R, SolveError>> {
+        if index > first_failed.load(Ordering::Relaxed) {
+            return None;
+        }
+        let result = run(index, piece);
+        if result.is_err() {
+            first_failed.fetch_min(index, Ordering::Relaxed);
+        }
+        Some(result)
+    };
+    let size = size.max(1);
+    let results: Vec<_> = match threads {
+        Some(threads) if threads.get() == 1 => values.chunks_mut(size).enumerate().map(run).collect(),
+        Some(threads) => {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
+            let pool = pool.map_err(|error| SolveError::Config {
+                key: "threads".into(),
+                value: threads.to_string(),
+                reason: format!("the system starts no such number of threads: {error}"),
+            })?;
+            pool.install(|| values.par_chunks_mut(size).enumerate().map(run).collect())
+        }
+        None => values.par_chunks_mut(size).enumerate().map(run).collect(),
+    };
+    // A piece is skipped only when an earlier one failed, and that one comes first here.
+    results.into_iter().flatten().collect()
+}
+
 /// Shapes that can be refused before anything is computed.
-fn check<T: Real>(rows: usize, dim: usize, options: &HostOptions<T>) -> Result<(), SolveError> {
+pub(crate) fn check<T: Real>(rows: usize, dim: usize, options: &HostOptions<T>) -> Result<(), SolveError> {
     let shape = |what, got: String, need: String| Err(SolveError::Shape { what, got, need });
     if dim == 0 || rows.checked_mul(dim).is_none() {
         return shape(
@@ -230,6 +251,17 @@ fn check<T: Real>(rows: usize, dim: usize, options: &HostOptions<T>) -> Result<(
     Ok(())
 }
 
+/// Rows a chunk, as asked for or by default.
+pub(crate) fn chunk_rows<T: Real>(rows: usize, dim: usize, options: &HostOptions<T>) -> usize {
+    let threads = options
+        .threads
+        .map_or_else(rayon::current_num_threads, NonZeroUsize::get);
+    options
+        .chunk
+        .map_or_else(|| default_chunk::<T>(rows, dim, threads), NonZeroUsize::get)
+        .clamp(1, rows.max(1))
+}
+
 /// Rows a chunk such that its states stay in the first-level cache and every thread gets some chunks.
 fn default_chunk<T>(rows: usize, dim: usize, threads: usize) -> usize {
     let cached = CHUNK_BYTES / (STATES * dim * size_of::<T>());
@@ -253,25 +285,12 @@ fn one_chunk<T: Real, O: Observer<HostBatch<T>>>(
 ) -> Result<(SolveStats, O), SolveError> {
     let rows = out.len() / dim;
     let first_row = options.first_row + start as u64;
-    let (generated, preset);
-    let noise: &dyn NoiseSource<HostBatch<T>> = match &options.noise {
-        Some(draws) => {
-            preset = PresetNoise::new(Arc::clone(draws), start);
-            &preset
-        }
-        None => {
-            generated = HostNoise {
-                seed: options.seed,
-                first_row,
-            };
-            &generated
-        }
-    };
+    let noise = chunk_noise(options, start);
     let mut x = match &options.init {
         Some(init) => HostBatch::from_rows(init.slice(s![start..start + rows, ..])),
         None => {
             let mut x = HostBatch::zeros(rows, dim);
-            draw_prior(sde, sampler.t_start(), noise, &mut x)?;
+            draw_prior(sde, sampler.t_start(), &*noise, &mut x)?;
             x
         }
     };
@@ -279,16 +298,26 @@ fn one_chunk<T: Real, O: Observer<HostBatch<T>>>(
         &Job {
             sde,
             score,
-            noise,
+            noise: &*noise,
             first_row,
         },
         &mut x,
         &mut watch,
     )?;
-    for (row, values) in out.chunks_exact_mut(dim).enumerate() {
-        for (d, value) in values.iter_mut().enumerate() {
-            *value = x.plane(d)[row];
-        }
-    }
+    x.write_rows(out);
     Ok((stats, watch))
+}
+
+/// The noise of a chunk that starts at row `start` of the run.
+pub(crate) fn chunk_noise<T: Real>(
+    options: &HostOptions<T>,
+    start: usize,
+) -> Box<dyn NoiseSource<HostBatch<T>>> {
+    match &options.noise {
+        Some(draws) => Box::new(PresetNoise::new(Arc::clone(draws), start)),
+        None => Box::new(HostNoise {
+            seed: options.seed,
+            first_row: options.first_row + start as u64,
+        }),
+    }
 }

@@ -6,6 +6,7 @@
 mod accuracy;
 mod catalogue;
 mod files;
+mod logp;
 mod normals;
 mod sample;
 mod schedule;
@@ -26,6 +27,8 @@ enum Command {
     Score(score::Args),
     /// Samples of the mixture by a sampler; the last line is JSON.
     Sample(sample::Args),
+    /// Log densities of the mixture by the probability flow; the last line is JSON.
+    Logp(logp::Args),
     /// Evaluations a second.
     Throughput(throughput::Args),
     /// Error against evaluations, and order, of every sampler.
@@ -39,6 +42,7 @@ fn main() -> ExitCode {
         Command::Schedule(args) => schedule::run(&args),
         Command::Score(args) => score::run(&args),
         Command::Sample(args) => sample::run(&args),
+        Command::Logp(args) => logp::run(&args),
         Command::Throughput(args) => throughput::run(&args),
         Command::Accuracy(args) => accuracy::run(&args),
         Command::Normals(args) => normals::run(&args),

@@ -111,7 +111,7 @@ pub(super) fn check_order(order: usize, most: usize) -> Result<(), SolveError> {
 }
 
 /// Below this, the error of a step in `f64` is rounding.
-pub(super) const SMALLEST_TOLERANCE: f64 = 1e-14;
+pub(crate) const SMALLEST_TOLERANCE: f64 = 1e-14;
 
 #[cfg(test)]
 mod tests {

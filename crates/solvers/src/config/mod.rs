@@ -14,6 +14,7 @@ mod sigma;
 mod tables;
 mod unipc;
 
+pub(crate) use check::SMALLEST_TOLERANCE;
 pub use clip::ClipConfig;
 pub use ddim::DdimConfig;
 pub use deis::DeisConfig;

@@ -70,14 +70,21 @@ kernels! {
     LongRows<'a, T>((&'a Address, u64, usize, &'a mut [T])) -> () = long_rows;
 }
 
-/// Uniform on (0, 1), 52 bits and never an end, for (seed, draw, row); independent of all normals.
+/// Uniform on (0, 1), 52 bits and never an end, for (seed, draw, row); independent of all normals. Position 0 of [`uniform_at`].
 pub fn uniform(seed: u64, draw: Draw, row: u64) -> f64 {
+    uniform_at(seed, draw, row, 0)
+}
+
+/// Uniform on (0, 1), 52 bits and never an end, for (seed, draw, row, position); independent of all normals. Two positions a
+/// block.
+pub fn uniform_at(seed: u64, draw: Draw, row: u64, position: usize) -> f64 {
     let tag = 0x80 | draw.purpose as u32 | ((row >> 32) as u32) << 8;
     let w = philox4x32_10(
-        [0, row as u32, draw.step, tag],
+        [(position / 2) as u32, row as u32, draw.step, tag],
         [seed as u32, (seed >> 32) as u32],
     );
-    let bits = (u64::from(w[1]) << 32 | u64::from(w[0])) >> 12;
+    let half = 2 * (position % 2);
+    let bits = (u64::from(w[half + 1]) << 32 | u64::from(w[half])) >> 12;
     (bits as f64 + 0.5) * (1.0 / 4_503_599_627_370_496.0)
 }
 

@@ -7,7 +7,7 @@ mod normal;
 pub mod philox;
 mod rng;
 
-pub use addressed::{fill_planes_f32, fill_rows_f32, fill_rows_f64, normal_at, uniform};
+pub use addressed::{fill_planes_f32, fill_rows_f32, fill_rows_f64, normal_at, uniform, uniform_at};
 pub use host::{HostNoise, PresetNoise};
 pub use normal::MAX_ABS;
 pub use rng::PhiloxRng;

@@ -6,7 +6,7 @@ use sde_core::{Mixture, Sde};
 
 use super::coefs::{Cache, Coefs};
 use super::kernels::{Batch, LANES, full, isotropic, small};
-use super::per_row::{Pushed, Scratch, Spectra, Strip, strip};
+use super::per_row::{Scratch, Spectra, Strip, Wanted, strip};
 use crate::real::Real;
 use crate::simd::{self, kernels};
 use crate::{Coef, HostBatch, ScoreFn, ScoreVjp, SolveError, State};
@@ -74,9 +74,9 @@ impl<T: Real> MixtureScore<T> {
             .get(t, || Coefs::new(&self.mixture.noised(self.sde.marginal(t))))
     }
 
-    fn by_rows(&self, x: &HostBatch<T>, t: Coef, score: &mut HostBatch<T>, mut vjp: Pushed<T>) {
+    fn by_rows(&self, x: &HostBatch<T>, t: Coef, score: &mut HostBatch<T>, mut wanted: Wanted<T>) {
         let rows = x.rows();
-        let mut scratch = self.spectra.scratch(vjp.is_some());
+        let mut scratch = self.spectra.scratch(&wanted);
         let mut known: Option<(f64, T, T)> = None;
         for start in (0..rows).step_by(LANES) {
             let len = LANES.min(rows - start);
@@ -102,13 +102,12 @@ impl<T: Real> MixtureScore<T> {
                 known = Some((t, mean_coef, var));
                 (at.mean_coef[l], at.var[l]) = (mean_coef, var);
             }
-            let vjp = vjp.as_mut().map(|(v, out)| (&**v, &mut **out));
             simd::dispatch(StripScore::<T>((
                 &self.spectra,
                 &at,
                 x.planes(),
                 score.planes_mut(),
-                vjp,
+                wanted.again(),
                 &mut scratch,
             )));
         }
@@ -127,7 +126,7 @@ impl<T: Real> ScoreFn<HostBatch<T>> for MixtureScore<T> {
         }
         match t {
             Coef::All(t) => one_time(&self.coefs(t), (x.planes(), out.planes_mut(), x.rows())),
-            Coef::PerRow(_) => self.by_rows(x, t, out, None),
+            Coef::PerRow(_) => self.by_rows(x, t, out, Wanted::Score),
         }
         Ok(())
     }
@@ -149,7 +148,32 @@ impl<T: Real> ScoreVjp<HostBatch<T>> for MixtureScore<T> {
             ("product of the mixture score", &*vjp),
         ];
         self.check(x.rows(), t, &batches)?;
-        self.by_rows(x, t, score, Some((v.planes(), vjp.planes_mut())));
+        self.by_rows(x, t, score, Wanted::Product(v.planes(), vjp.planes_mut()));
+        Ok(())
+    }
+
+    /// In closed form, at the cost of one score: `tr J = sum_k r_k (|q_k - s|^2 - tr P_k)`.
+    fn score_divergence(
+        &self,
+        x: &HostBatch<T>,
+        t: Coef,
+        score: &mut HostBatch<T>,
+        divergence: &mut [f64],
+        _scratch: [&mut HostBatch<T>; 2],
+    ) -> Result<(), SolveError> {
+        let batches = [
+            ("state given to the mixture score", x),
+            ("score of the mixture", &*score),
+        ];
+        self.check(x.rows(), t, &batches)?;
+        if divergence.len() != x.rows() {
+            return Err(SolveError::Shape {
+                what: "divergence of the mixture score",
+                got: format!("[{}]", divergence.len()),
+                need: format!("[{}], one a row", x.rows()),
+            });
+        }
+        self.by_rows(x, t, score, Wanted::Divergence(divergence));
         Ok(())
     }
 }
@@ -158,7 +182,7 @@ kernels! {
     Small<'a, T, const D: usize, const K: usize>((&'a Coefs<T>, Batch<'a, T>)) -> () = small;
     Isotropic<'a, T, const L: usize>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; L]])) -> () = isotropic;
     Full<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]], &'a mut [[T; LANES]])) -> () = full;
-    StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Pushed<'a, T>, &'a mut Scratch<T>)) -> () = strip;
+    StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Wanted<'a, T>, &'a mut Scratch<T>)) -> () = strip;
 }
 
 /// Picks the kernel for the shape.

@@ -32,6 +32,33 @@ pub trait ScoreVjp<S: State>: ScoreFn<S> {
     /// # Errors
     /// As [`ScoreFn::score`].
     fn score_vjp(&self, x: &S, t: Coef, v: &S, score: &mut S, vjp: &mut S) -> Result<(), SolveError>;
+
+    /// Score, and its divergence `tr J` exactly, one number a row. As provided: the sum of `e_i^T J e_i` over the `row_len` basis
+    /// vectors, one product each. Models with a closed form replace it. `scratch`: two states of the shape of `x`, whose contents
+    /// are lost.
+    ///
+    /// # Errors
+    /// As [`ScoreFn::score`].
+    fn score_divergence(
+        &self,
+        x: &S,
+        t: Coef,
+        score: &mut S,
+        divergence: &mut [f64],
+        scratch: [&mut S; 2],
+    ) -> Result<(), SolveError> {
+        let [basis, product] = scratch;
+        divergence.fill(0.0);
+        for axis in 0..x.row_len() {
+            basis.fill_rows(&mut |_, values| {
+                values.fill(0.0);
+                values[axis] = 1.0;
+            });
+            self.score_vjp(x, t, basis, score, product)?;
+            product.read_rows(&mut |row, values| divergence[row] += values[axis]);
+        }
+        Ok(())
+    }
 }
 
 impl<S: State, F: ScoreFn<S> + ?Sized> ScoreFn<S> for &F {

@@ -54,14 +54,18 @@ impl<T: Real> Spectra<T> {
     }
 
     /// Room for one strip of rows.
-    pub(super) fn scratch(&self, with_vjp: bool) -> Scratch<T> {
+    pub(super) fn scratch(&self, wanted: &Wanted<T>) -> Scratch<T> {
         let (dim, count) = (self.dim, self.components.len());
         let blocks = |n: usize| vec![[T::ZERO; LANES]; n];
         Scratch {
             weights: blocks(count),
             scores: blocks(count * dim),
             turned: blocks(2 * dim),
-            pushed: blocks(if with_vjp { count * dim } else { 0 }),
+            pushed: blocks(match wanted {
+                Wanted::Score => 0,
+                Wanted::Product(..) => count * dim,
+                Wanted::Divergence(_) => count,
+            }),
         }
     }
 }
@@ -112,6 +116,7 @@ pub(super) struct Scratch<T> {
     weights: Vec<[T; LANES]>,
     scores: Vec<[T; LANES]>,
     turned: Vec<[T; LANES]>,
+    /// For products: the vector times the precision of each component. For divergences: the trace of each precision.
     pushed: Vec<[T; LANES]>,
 }
 
@@ -124,19 +129,37 @@ pub(super) struct Strip<T> {
     pub(super) var: [T; LANES],
 }
 
-/// `(v, v^T J)` in planes.
-pub(super) type Pushed<'a, T> = Option<(&'a [T], &'a mut [T])>;
+/// What is wanted besides the score.
+pub(super) enum Wanted<'a, T> {
+    /// Nothing.
+    Score,
+    /// `(v, v^T J)` in planes.
+    Product(&'a [T], &'a mut [T]),
+    /// `tr J`, one number a row.
+    Divergence(&'a mut [f64]),
+}
 
-/// Score of one strip, and `v^T J` where wanted: `J = sum_k r_k (-P_k + (q_k - s)(q_k - s)^T)`.
+impl<T> Wanted<'_, T> {
+    /// The same for one of several calls.
+    pub(super) fn again(&mut self) -> Wanted<'_, T> {
+        match self {
+            Self::Score => Wanted::Score,
+            Self::Product(v, out) => Wanted::Product(v, out),
+            Self::Divergence(out) => Wanted::Divergence(out),
+        }
+    }
+}
+
+/// Score of one strip, and what else is wanted of `J = sum_k r_k (-P_k + (q_k - s)(q_k - s)^T)`.
 #[allow(clippy::type_complexity)]
 #[inline(always)]
 pub(super) fn strip<T: Real>(
-    (spectra, strip, x, score, vjp, scratch): (
+    (spectra, strip, x, score, wanted, scratch): (
         &Spectra<T>,
         &Strip<T>,
         &[T],
         &mut [T],
-        Pushed<T>,
+        Wanted<T>,
         &mut Scratch<T>,
     ),
 ) {
@@ -168,17 +191,29 @@ pub(super) fn strip<T: Real>(
             scratch.weights[k][l] = component.log_weight - half * log_det[l] - half_log2_e * squares[l];
         }
         component.turn_back(turned, &mut scratch.scores[k * dim..(k + 1) * dim]);
-        if let Some((v, _)) = &vjp {
-            for (j, centred) in centred.iter_mut().enumerate() {
-                *centred = block(v, j * rows + start, len);
-            }
-            component.turn(centred, turned);
-            for (turned, value) in turned.iter_mut().zip(&component.values) {
-                for l in 0..LANES {
-                    turned[l] = turned[l] / (mean_coef[l] * mean_coef[l] * *value + var[l]);
+        match &wanted {
+            Wanted::Score => {}
+            Wanted::Product(v, _) => {
+                for (j, centred) in centred.iter_mut().enumerate() {
+                    *centred = block(v, j * rows + start, len);
                 }
+                component.turn(centred, turned);
+                for (turned, value) in turned.iter_mut().zip(&component.values) {
+                    for l in 0..LANES {
+                        turned[l] = turned[l] / (mean_coef[l] * mean_coef[l] * *value + var[l]);
+                    }
+                }
+                component.turn_back(turned, &mut scratch.pushed[k * dim..(k + 1) * dim]);
             }
-            component.turn_back(turned, &mut scratch.pushed[k * dim..(k + 1) * dim]);
+            Wanted::Divergence(_) => {
+                let mut trace = [T::ZERO; LANES];
+                for value in &component.values {
+                    for l in 0..LANES {
+                        trace[l] += T::ONE / (mean_coef[l] * mean_coef[l] * *value + var[l]);
+                    }
+                }
+                scratch.pushed[k] = trace;
+            }
         }
     }
     let total = softmax(&mut scratch.weights);
@@ -197,24 +232,46 @@ pub(super) fn strip<T: Real>(
         score[j * rows + start..j * rows + start + len].copy_from_slice(&sum[..len]);
         centred[j] = sum;
     }
-    let Some((v, out)) = vjp else { return };
-    turned.fill([T::ZERO; LANES]);
-    for (k, weight) in scratch.weights.iter().enumerate() {
-        let (scores, pushed) = (&scratch.scores[k * dim..], &scratch.pushed[k * dim..]);
-        let mut along = [T::ZERO; LANES];
-        for j in 0..dim {
-            let v = block(v, j * rows + start, len);
-            for l in 0..LANES {
-                along[l] += (scores[j][l] - centred[j][l]) * v[l];
+    match wanted {
+        Wanted::Score => {}
+        Wanted::Product(v, out) => {
+            turned.fill([T::ZERO; LANES]);
+            for (k, weight) in scratch.weights.iter().enumerate() {
+                let (scores, pushed) = (&scratch.scores[k * dim..], &scratch.pushed[k * dim..]);
+                let mut along = [T::ZERO; LANES];
+                for j in 0..dim {
+                    let v = block(v, j * rows + start, len);
+                    for l in 0..LANES {
+                        along[l] += (scores[j][l] - centred[j][l]) * v[l];
+                    }
+                }
+                for j in 0..dim {
+                    for l in 0..LANES {
+                        turned[j][l] +=
+                            weight[l] * ((scores[j][l] - centred[j][l]) * along[l] - pushed[j][l]);
+                    }
+                }
+            }
+            for (j, sum) in turned.iter().enumerate() {
+                out[j * rows + start..j * rows + start + len].copy_from_slice(&sum[..len]);
             }
         }
-        for j in 0..dim {
-            for l in 0..LANES {
-                turned[j][l] += weight[l] * ((scores[j][l] - centred[j][l]) * along[l] - pushed[j][l]);
+        Wanted::Divergence(out) => {
+            let mut sum = [T::ZERO; LANES];
+            for (k, weight) in scratch.weights.iter().enumerate() {
+                let mut spread = [T::ZERO; LANES];
+                for (q, mean) in scratch.scores[k * dim..(k + 1) * dim].iter().zip(&*centred) {
+                    for l in 0..LANES {
+                        spread[l] += (q[l] - mean[l]) * (q[l] - mean[l]);
+                    }
+                }
+                for l in 0..LANES {
+                    sum[l] += weight[l] * (spread[l] - scratch.pushed[k][l]);
+                }
+            }
+            for (out, sum) in out[start..start + len].iter_mut().zip(&sum) {
+                *out = sum.to_f64();
             }
         }
-    }
-    for (j, sum) in turned.iter().enumerate() {
-        out[j * rows + start..j * rows + start + len].copy_from_slice(&sum[..len]);
     }
 }

@@ -53,6 +53,15 @@ impl<T: Real> HostBatch<T> {
         Array2::from_shape_fn((self.rows, self.dim), |(row, d)| self.values[d * self.rows + row])
     }
 
+    /// Writes the rows one after the other.
+    pub(crate) fn write_rows(&self, out: &mut [T]) {
+        for (row, values) in out.chunks_exact_mut(self.dim).enumerate() {
+            for (d, value) in values.iter_mut().enumerate() {
+                *value = self.values[d * self.rows + row];
+            }
+        }
+    }
+
     /// Coordinate `d` of all rows.
     pub fn plane(&self, d: usize) -> &[T] {
         &self.values[d * self.rows..(d + 1) * self.rows]

@@ -2,6 +2,7 @@
 //! every mistake.
 
 mod harness;
+mod logp;
 mod mistakes;
 
 use ndarray::{Array3, Ix3};

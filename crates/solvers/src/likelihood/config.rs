@@ -1,0 +1,145 @@
+//! Settings of a likelihood.
+
+use sde_core::Sde;
+use serde::{Deserialize, Serialize};
+
+use super::{Divergence, Encode, Likelihood, ProbeLaw};
+use crate::config::{OdeConfig, SMALLEST_TOLERANCE};
+use crate::rk::adaptive::Limits;
+use crate::sampler::Final;
+use crate::{Sampler, SolveError, State, Tolerance};
+
+/// Probes that are kept in memory at a time.
+const MOST_PROBES: u32 = 65_536;
+
+/// The `[likelihood]` table. The times are the SDE's own, `likelihood_eps` and `t_end`.
+///
+/// ```toml
+/// [likelihood]
+/// probes = 16            # exact divergence where absent
+/// probe_law = "gaussian" # "rademacher" where absent
+/// rtol = 1e-5
+/// atol = 1e-5
+/// ```
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct LikelihoodConfig {
+    /// Probes a row; the exact divergence where absent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub probes: Option<u32>,
+    /// Law of the probes; `rademacher`.
+    pub probe_law: ProbeLaw,
+    /// Relative tolerance; 1e-5.
+    pub rtol: f64,
+    /// Absolute tolerance, data units for the state and nats for the log density; 1e-5.
+    pub atol: f64,
+    /// Most attempted steps of a row; 10000.
+    pub max_steps: u64,
+    /// Smallest step in `t`; 0 (what the time axis resolves is always the limit).
+    pub min_step: f64,
+}
+
+impl Default for LikelihoodConfig {
+    fn default() -> Self {
+        Self {
+            probes: None,
+            probe_law: ProbeLaw::default(),
+            rtol: 1e-5,
+            atol: 1e-5,
+            max_steps: 10_000,
+            min_step: 0.0,
+        }
+    }
+}
+
+impl LikelihoodConfig {
+    /// The checked method.
+    ///
+    /// # Errors
+    /// [`SolveError::Config`] naming the dotted key.
+    pub fn build(&self, sde: &dyn Sde) -> Result<Likelihood, SolveError> {
+        let divergence = match self.probes {
+            None => Divergence::Exact,
+            Some(count) if (1..=MOST_PROBES).contains(&count) => Divergence::Probes {
+                count,
+                law: self.probe_law,
+            },
+            Some(count) => {
+                let reason =
+                    format!("must lie between 1 and {MOST_PROBES}; leave it out for the exact divergence");
+                return Err(refuse("probes", count, reason));
+            }
+        };
+        Ok(Likelihood {
+            divergence,
+            limits: self.limits(sde)?,
+        })
+    }
+
+    /// The flow from data to prior, `likelihood_eps` to `t_end`, with these tolerances.
+    ///
+    /// # Errors
+    /// As [`LikelihoodConfig::build`].
+    pub fn encoder(&self, sde: &dyn Sde) -> Result<Encode, SolveError> {
+        let domain = sde.domain();
+        Ok(Encode {
+            from: domain.likelihood_eps,
+            to: domain.t_end,
+            limits: self.limits(sde)?,
+        })
+    }
+
+    /// The flow from prior to data, `t_end` to `likelihood_eps`: the inverse of [`LikelihoodConfig::encoder`] within tolerance. It
+    /// is the sampler `kind = "ode"`, `method = "dp5"`, `final = "none"`.
+    ///
+    /// # Errors
+    /// As [`LikelihoodConfig::build`].
+    pub fn decoder<S: State + 'static>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
+        let limits = self.limits(sde)?;
+        let table = OdeConfig {
+            t_end: Some(sde.domain().likelihood_eps),
+            final_step: Some(Final::None),
+            rtol: Some(limits.tolerance.rtol),
+            atol: Some(limits.tolerance.atol),
+            max_steps: Some(limits.max_steps),
+            min_step: Some(limits.min_step),
+            ..OdeConfig::default()
+        };
+        crate::config::SamplerConfig::Ode(table).build(sde)
+    }
+
+    fn limits(&self, sde: &dyn Sde) -> Result<Limits, SolveError> {
+        for (key, value) in [("rtol", self.rtol), ("atol", self.atol)] {
+            if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
+                let reason =
+                    format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
+                return Err(refuse(key, value, reason));
+            }
+        }
+        if self.max_steps == 0 {
+            return Err(refuse("max_steps", 0, "must be at least 1"));
+        }
+        let domain = sde.domain();
+        let span = domain.t_end - domain.likelihood_eps;
+        if !(self.min_step >= 0.0 && self.min_step < span) {
+            let reason = format!("must be >= 0 and below the time to cover, {span}");
+            return Err(refuse("min_step", self.min_step, reason));
+        }
+        Ok(Limits {
+            tolerance: Tolerance {
+                atol: self.atol,
+                rtol: self.rtol,
+            },
+            max_steps: self.max_steps,
+            min_step: self.min_step,
+        })
+    }
+}
+
+fn refuse(key: &str, value: impl ToString, reason: impl Into<String>) -> SolveError {
+    SolveError::Config {
+        key: format!("likelihood.{key}"),
+        value: value.to_string(),
+        reason: reason.into(),
+    }
+}
