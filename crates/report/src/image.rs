@@ -1,6 +1,5 @@
 //! Grids of sample images as PNG.
 
-use std::io;
 use std::path::Path;
 
 use ndarray::{ArrayView3, ArrayView4};
@@ -33,6 +32,15 @@ pub struct GridOptions {
 /// [`ReportError::Draw`] for an empty array, another channel count, zero columns or scale, a picture above
 /// 1 GiB; [`ReportError::Io`] if it cannot be written.
 pub fn grid_png(path: &Path, images: ArrayView4<'_, u8>, options: &GridOptions) -> Result<(), ReportError> {
+    let bytes = grid_bytes(images, options)?;
+    atomic::write_bytes(path, &bytes)
+}
+
+/// [`grid_png`] without a file: the bytes that would be in it.
+///
+/// # Errors
+/// [`ReportError::Draw`] as there.
+pub fn grid_bytes(images: ArrayView4<'_, u8>, options: &GridOptions) -> Result<Vec<u8>, ReportError> {
     let grid = Grid::new(images.dim(), options)?;
     let color = match grid.channels {
         1 => png::ColorType::Grayscale,
@@ -51,14 +59,19 @@ pub fn grid_png(path: &Path, images: ArrayView4<'_, u8>, options: &GridOptions) 
     for (cell, image) in images.outer_iter().enumerate() {
         grid.paint(&mut pixels, cell, image);
     }
-    atomic::write(path, |file| {
-        let mut encoder = png::Encoder::new(file, grid.width, grid.height);
-        encoder.set_color(color);
-        encoder.set_depth(png::BitDepth::Eight);
-        let mut writer = encoder.write_header().map_err(io::Error::other)?;
-        writer.write_image_data(&pixels).map_err(io::Error::other)?;
-        writer.finish().map_err(io::Error::other)
-    })
+    let mut bytes = Vec::new();
+    let mut encoder = png::Encoder::new(&mut bytes, grid.width, grid.height);
+    encoder.set_color(color);
+    encoder.set_depth(png::BitDepth::Eight);
+    let encoded = encoder.write_header().and_then(|mut writer| {
+        writer.write_image_data(&pixels)?;
+        writer.finish()
+    });
+    encoded.map_err(|error| ReportError::Draw {
+        what: "an image grid",
+        reason: error.to_string(),
+    })?;
+    Ok(bytes)
 }
 
 /// A layout whose sizes are known to fit.

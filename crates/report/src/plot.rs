@@ -1,9 +1,11 @@
-//! Line charts as SVG.
+//! Charts as SVG: the text stays text, so that no font is needed to write a chart and a reader can select it.
 //!
-//! The text stays text (no font is needed to write a chart, and a reader can select it), and the background
-//! is drawn, so that a chart reads the same on a light and on a dark page.
+//! [`line_svg`] makes a file of its own, with its background. [`lines`], [`scatter`] and [`curves`] make drawings for a
+//! [`crate::Page`], which take colours and width from it.
 
 mod axis;
+mod curves;
+mod inline;
 
 use std::io::Write;
 use std::path::Path;
@@ -12,6 +14,8 @@ use plotters::prelude::*;
 
 use crate::{ReportError, atomic};
 use axis::{Axis, AxisRange};
+pub use curves::curves;
+pub use inline::{ScatterChart, lines, scatter};
 
 /// One line of a chart.
 #[derive(Debug, Clone, PartialEq)]
@@ -93,11 +97,7 @@ pub fn render(chart: &LineChart) -> Result<String, ReportError> {
     let lines: Vec<Vec<Vec<(f64, f64)>>> = chart.series.iter().map(|s| runs(&s.points, axes)).collect();
     let points = || lines.iter().flatten().flatten();
     if points().next().is_none() {
-        let reason = "no series has a finite point (positive ones, on a logarithmic axis)".to_owned();
-        return Err(ReportError::Draw {
-            what: "a line chart",
-            reason,
-        });
+        return Err(nothing_to_draw());
     }
     let x = AxisRange::new(points().map(|p| p.0), axes[0], 0.0);
     let y = AxisRange::new(points().map(|p| p.1), axes[1], 0.04);
@@ -107,6 +107,13 @@ pub fn render(chart: &LineChart) -> Result<String, ReportError> {
         reason: e.to_string(),
     })?;
     Ok(svg)
+}
+
+fn nothing_to_draw() -> ReportError {
+    ReportError::Draw {
+        what: "a chart",
+        reason: "nothing in it has a finite value (a positive one, on a logarithmic axis)".to_owned(),
+    }
 }
 
 fn draw(

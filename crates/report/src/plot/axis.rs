@@ -69,6 +69,21 @@ impl AxisRange {
         }
     }
 
+    /// Where a placed value lies between the ends: 0 at the low one, 1 at the high one.
+    pub fn share(&self, placed: f64) -> f64 {
+        // Halved, since the extent may not be a number of its own.
+        (0.5 * placed - 0.5 * self.range.start) / (0.5 * self.range.end - 0.5 * self.range.start)
+    }
+
+    /// Ticks at round numbers, about as many.
+    pub fn ticks(&self, most: usize) -> Vec<f64> {
+        if self.axis.log {
+            self.log_ticks(most)
+        } else {
+            self.round_ticks(most)
+        }
+    }
+
     /// Ticks on a linear axis: multiples of 1, 2 or 5 times a power of ten.
     fn round_ticks(&self, most: usize) -> Vec<f64> {
         let extent = self.range.end - self.range.start;
@@ -131,17 +146,11 @@ impl Ranged for AxisRange {
     type ValueType = f64;
 
     fn map(&self, value: &f64, limit: (i32, i32)) -> i32 {
-        let share = (value - self.range.start) / (self.range.end - self.range.start);
-        limit.0 + (share * f64::from(limit.1 - limit.0)).round() as i32
+        limit.0 + (self.share(*value) * f64::from(limit.1 - limit.0)).round() as i32
     }
 
     fn key_points<Hint: KeyPointHint>(&self, hint: Hint) -> Vec<f64> {
-        let most = hint.max_num_points().min(8);
-        if self.axis.log {
-            self.log_ticks(most)
-        } else {
-            self.round_ticks(most)
-        }
+        self.ticks(hint.max_num_points().min(8))
     }
 
     fn range(&self) -> Range<f64> {
