@@ -30,6 +30,7 @@ handed to the sde program, built in release mode first (--help after the command
   sample       draw samples:    cargo xtask sample --run RUN_DIR [--n N]
   data         list, describe or fetch data sets
   checkpoint   what the checkpoints of a run hold
+  report       write a page that shows a run: cargo xtask report --run RUN_DIR
 
 the project's own checks
   test         the whole test suite
@@ -44,7 +45,7 @@ environment
 ";
 
 /// What `sde` answers to.
-pub const SDE_COMMANDS: [&str; 4] = ["train", "sample", "data", "checkpoint"];
+pub const SDE_COMMANDS: [&str; 5] = ["train", "sample", "data", "checkpoint", "report"];
 /// What this program does itself.
 pub const OWN_COMMANDS: [&str; 6] = ["setup", "doctor", "test", "ci", "tidy", "bench"];
 

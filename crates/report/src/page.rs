@@ -103,15 +103,19 @@ impl Page {
         ))
     }
 
-    /// A table: names of the columns and rows of cells.
+    /// A table: names of the columns, none for a table without a head, and rows of cells.
     #[must_use]
     pub fn table(mut self, columns: &[&str], rows: &[Vec<String>]) -> Self {
         self.end_figures();
-        self.body.push_str("<div class=\"wide\"><table>\n<thead><tr>");
-        for column in columns {
-            self = self.push(format_args!("<th scope=\"col\">{}</th>", escape(column)));
+        self.body.push_str("<div class=\"wide\"><table>\n");
+        if !columns.is_empty() {
+            self.body.push_str("<thead><tr>");
+            for column in columns {
+                self = self.push(format_args!("<th scope=\"col\">{}</th>", escape(column)));
+            }
+            self.body.push_str("</tr></thead>\n");
         }
-        self.body.push_str("</tr></thead>\n<tbody>\n");
+        self.body.push_str("<tbody>\n");
         for row in rows {
             self.body.push_str("<tr>");
             for cell in row {

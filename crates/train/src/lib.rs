@@ -12,6 +12,7 @@ pub mod error;
 pub mod log;
 pub mod loss;
 pub mod optim;
+pub mod page;
 pub mod sample;
 pub mod trainer;
 

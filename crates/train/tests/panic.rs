@@ -10,6 +10,7 @@ fn a_panic_is_exit_code_1() {
         train: |_| panic!("on purpose"),
         sample: |_| Ok(0),
         checkpoint: |_| Ok(0),
+        report: |_| Ok(0),
     };
     let code = run(["sde", "train"].map(Into::into), &commands);
     assert_eq!(code, ExitCode::FAILURE);

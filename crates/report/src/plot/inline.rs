@@ -15,7 +15,7 @@ const ROW: f64 = 18.0;
 /// A row holds so many user units of text and keys.
 const ROW_WIDTH: f64 = SIZE.0 - 20.0;
 /// Width of a character at the size of the labels, about.
-const CHARACTER: f64 = 7.0;
+const CHARACTER: f64 = 7.5;
 /// Lines with more points are thinned out: no column of half a unit needs more than its ends and its extremes.
 const MANY: usize = 1_000;
 /// The points of lines with fewer are marked.
@@ -45,16 +45,16 @@ pub fn lines(chart: &LineChart) -> Result<Svg, ReportError> {
     let frame = Frame {
         x: AxisRange::new(points().map(|p| p.0), axes[0], 0.0),
         y: AxisRange::new(points().map(|p| p.1), axes[1], 0.04),
-        left: 62.0,
-        right: SIZE.0 - 14.0,
-        top: 28.0 + ROW * legend.len() as f64,
+        left: 66.0,
+        right: SIZE.0 - 20.0,
+        top: 34.0 + ROW * legend.len() as f64,
         bottom: SIZE.1 - 44.0,
     };
     let mut svg = open(SIZE, &chart.title);
     frame.draw(&mut svg, &chart.x_label, &chart.y_label);
     let colours = colours(chart);
     for (row, entries) in legend.iter().enumerate() {
-        let middle = 32.0 + ROW * row as f64;
+        let middle = 36.0 + ROW * row as f64;
         for &(at, series) in entries {
             let colour = colours[series];
             let _ = write!(
@@ -70,7 +70,7 @@ pub fn lines(chart: &LineChart) -> Result<Svg, ReportError> {
     }
     for ((series, runs), colour) in chart.series.iter().zip(&lines).zip(&colours) {
         let look = if series.faint {
-            r#" stroke-width="1" opacity=".45""#
+            r#" stroke-width="1.2" opacity=".6""#
         } else {
             r#" stroke-width="2""#
         };
@@ -128,13 +128,13 @@ pub fn scatter(chart: &ScatterChart) -> Result<Svg, ReportError> {
     if points.is_empty() {
         return Err(nothing_to_draw());
     }
-    let side = 420.0;
+    let side = 480.0;
     let frame = Frame {
         x,
         y,
-        left: 50.0,
-        right: side - 10.0,
-        top: 28.0,
+        left: 56.0,
+        right: side - 12.0,
+        top: 34.0,
         bottom: side - 32.0,
     };
     let mut svg = open((side, side + 12.0), &chart.title);
@@ -148,7 +148,7 @@ pub fn scatter(chart: &ScatterChart) -> Result<Svg, ReportError> {
 pub(super) fn open((width, height): (f64, f64), title: &str) -> String {
     format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {width} {height}\" role=\"img\" aria-label=\"{}\" \
-         font-family=\"system-ui, sans-serif\" font-size=\"13\" fill=\"currentColor\">",
+         font-family=\"system-ui, sans-serif\" font-size=\"14\" fill=\"currentColor\">",
         escape(title)
     )
 }
@@ -231,11 +231,10 @@ impl Frame {
             let x = self.place((tick, 0.0)).0;
             let _ = write!(grid, "M{} {top}V{bottom}", short(x));
             let label = self.x.axis.label(tick);
-            let anchor = if x > self.right - 14.0 { "end" } else { "middle" };
-            let at = (short(x.min(self.right + 12.0)), short(self.bottom + 18.0));
+            let at = (short(x), short(self.bottom + 18.0));
             let _ = write!(
                 text,
-                r#"<text x="{}" y="{}" text-anchor="{anchor}">{label}</text>"#,
+                r#"<text x="{}" y="{}" text-anchor="middle">{label}</text>"#,
                 at.0, at.1
             );
         }
@@ -317,101 +316,5 @@ fn thin(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::plot::Series;
-
-    #[test]
-    fn a_line_of_many_points_keeps_its_extremes_and_its_ends() {
-        let points: Vec<(f64, f64)> = (0..100_000)
-            .map(|i| {
-                (
-                    f64::from(i) / 250.0,
-                    f64::from(i % 997) - f64::from(u8::from(i == 5_000)) * 5e3,
-                )
-            })
-            .collect();
-        let kept = thin(&points);
-        assert!(kept.len() <= 4 * 801, "{}", kept.len());
-        assert_eq!((kept.first(), kept.last()), (points.first(), points.last()));
-        let extremes = |p: &[(f64, f64)]| {
-            p.iter().fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
-                (l.min(v.1), h.max(v.1))
-            })
-        };
-        assert_eq!(extremes(&kept), extremes(&points));
-        assert!(kept.windows(2).all(|w| w[0].0 <= w[1].0), "in their order");
-    }
-
-    #[test]
-    fn few_points_are_marked_and_a_long_legend_takes_rows() {
-        let series = |name: &str, n: u32| {
-            Series::new(name, (0..n).map(|i| (f64::from(i), f64::from(i * i))).collect())
-        };
-        let name = "a name of about thirty letters";
-        let mut chart = LineChart {
-            series: vec![series(name, 10), series(name, 10), series(name, 100)],
-            ..LineChart::default()
-        };
-        let svg = lines(&chart).expect("drawable").as_str().to_owned();
-        assert_eq!(
-            svg.matches("h0").count(),
-            20,
-            "a dot for each point of the short lines"
-        );
-        let rows: Vec<usize> = legend_rows(&[name; 3]).iter().map(Vec::len).collect();
-        assert_eq!(rows, [1, 1, 1]);
-        chart.series.truncate(1);
-        assert!(
-            !lines(&chart).expect("drawable").as_str().contains(name),
-            "one line needs no legend"
-        );
-    }
-
-    #[test]
-    fn what_cannot_be_drawn_is_an_error_and_extremes_are_drawn() {
-        let chart = |points: &[(f64, f64)]| LineChart {
-            series: vec![Series::new("a", points.to_vec())],
-            ..LineChart::default()
-        };
-        for points in [&[][..], &[(0.0, f64::NAN)], &[(f64::INFINITY, 1.0)]] {
-            assert!(matches!(lines(&chart(points)), Err(ReportError::Draw { .. })));
-        }
-        for points in [
-            &[(0.0, 0.0)][..],
-            &[(0.0, 1e250), (1.0, -1e250)],
-            &[(1e15, 1.0), (1e15 + 1.0, 1.0)],
-        ] {
-            let svg = lines(&chart(points)).expect("drawable");
-            assert!(
-                !svg.as_str().contains("NaN") && !svg.as_str().contains("inf"),
-                "{points:?}"
-            );
-        }
-    }
-
-    /// Relative luminance and contrast as in the Web Content Accessibility Guidelines 2.2.
-    fn luminance(colour: &str) -> f64 {
-        let part = |at: usize| {
-            let byte = u8::from_str_radix(&colour[at..at + 2], 16).expect("hexadecimal");
-            let value = f64::from(byte) / 255.0;
-            if value <= 0.040_45 {
-                value / 12.92
-            } else {
-                ((value + 0.055) / 1.055).powf(2.4)
-            }
-        };
-        0.2126 * part(1) + 0.7152 * part(3) + 0.0722 * part(5)
-    }
-
-    #[test]
-    fn colours_stand_out_from_both_backgrounds() {
-        for colour in COLOURS {
-            for background in [crate::page::LIGHT, crate::page::DARK] {
-                let (a, b) = (luminance(colour), luminance(background));
-                let contrast = (a.max(b) + 0.05) / (a.min(b) + 0.05);
-                assert!(contrast >= 3.0, "{colour} on {background}: {contrast:.2}");
-            }
-        }
-    }
-}
+#[path = "inline_tests.rs"]
+mod tests;

@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         train: commands::train,
         sample: commands::sample,
         checkpoint: commands::checkpoint,
+        report: commands::report,
     };
     run(std::env::args_os(), &commands)
 }

@@ -43,6 +43,8 @@ pub(super) enum Command {
     },
     /// List the checkpoints of a run: step, whole or damaged, fingerprint
     Checkpoint(CheckpointArgs),
+    /// Write a page that shows a run, report.html
+    Report(ReportArgs),
 }
 
 /// Arguments of `sde train`.
@@ -164,6 +166,24 @@ pub struct CheckpointArgs {
     /// Print one JSON object as the last line
     #[arg(long)]
     pub json: bool,
+}
+
+/// Arguments of `sde report`.
+#[derive(Debug, Clone, Default, Args)]
+pub struct ReportArgs {
+    /// Run folder
+    #[arg(long, value_name = "RUN_DIR")]
+    pub run: PathBuf,
+}
+
+impl ReportArgs {
+    /// The configuration of the run.
+    ///
+    /// # Errors
+    /// As [`load_file`]; a run folder without a configuration.
+    pub fn load(&self) -> Result<Loaded, TrainError> {
+        load_run(&self.run, &[])
+    }
 }
 
 /// What `sde data` does.

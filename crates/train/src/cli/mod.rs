@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use args::{CheckpointArgs, DataCommand, SampleArgs, TrainArgs};
+pub use args::{CheckpointArgs, DataCommand, ReportArgs, SampleArgs, TrainArgs};
 pub use device::DeviceArg;
 pub use output::{error_lines, print_line};
 
@@ -42,6 +42,8 @@ pub struct Commands {
     pub sample: Run<SampleArgs>,
     /// `sde checkpoint`.
     pub checkpoint: Run<CheckpointArgs>,
+    /// `sde report`.
+    pub report: Run<ReportArgs>,
 }
 
 /// Runs the program with its arguments (the first is the program's name).
@@ -75,6 +77,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, commands: &Commands) -> Re
         Command::Train(args) => (commands.train)(&TrainArgs { overrides, ..args }),
         Command::Sample(args) => (commands.sample)(&SampleArgs { overrides, ..args }),
         Command::Checkpoint(args) => (commands.checkpoint)(&args),
+        Command::Report(args) => (commands.report)(&args),
         Command::Data { command } => data::run(&command).map(|()| DONE),
     }
 }

@@ -75,6 +75,7 @@ fn dispatched(args: &[&str]) -> Result<u8, TrainError> {
         },
         sample: |args| args.load().map(|_| 0),
         checkpoint: |_| Ok(super::INTERRUPTED),
+        report: |args| args.load().map(|_| 0),
     };
     super::dispatch(strings(args), &commands)
 }
@@ -98,6 +99,8 @@ fn usage_errors_are_2_and_help_is_0() {
         &["sde", "sample", "--run", "a", "--out", "x.png"],
         &["sde", "sample", "--run", "a", "--optim.lr", "1"],
         &["sde", "data", "info"],
+        &["sde", "report"],
+        &["sde", "report", "--run", "a", "--seed", "1"],
     ] {
         assert_eq!(code(args), super::USAGE, "{args:?}");
     }
@@ -114,6 +117,7 @@ fn failures_are_1_and_commands_give_their_own_code() {
         &["sde", "train", "--optim.lrr", "1"],
         &["sde", "train", "--resume", absent],
         &["sde", "sample", "--run", absent],
+        &["sde", "report", "--run", absent],
         &["sde", "data", "info", "mnst"],
         &["sde", "data", "fetch", "digits"],
     ] {

@@ -1,10 +1,12 @@
 //! What the commands of the `sde` program do.
 
 mod checkpoint;
+mod report;
 mod sample;
 mod train;
 
 pub use checkpoint::checkpoint;
+pub use report::report;
 pub use sample::sample;
 pub use train::train;
 

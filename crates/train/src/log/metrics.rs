@@ -99,8 +99,8 @@ impl MetricsLog {
         if !path.exists() {
             return Ok(Vec::new());
         }
-        let text = fs::read_to_string(&path).map_err(TrainError::io("read", &path))?;
-        Ok(text.lines().filter_map(parse).collect())
+        let text = fs::read(&path).map_err(TrainError::io("read", &path))?;
+        Ok(String::from_utf8_lossy(&text).lines().filter_map(parse).collect())
     }
 }
 

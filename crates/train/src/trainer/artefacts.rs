@@ -1,11 +1,11 @@
-//! The files at the end of a run and the grids on the way: samples as arrays and as a picture, the loss curve.
+//! The files at the end of a run and the grids on the way: samples as arrays and as a picture, the loss curve, the page.
 
 use std::fs;
 use std::path::Path;
 
 use ndarray::{Array4, ArrayD, IxDyn};
 use report::image::{GridOptions, grid_png};
-use report::plot::{LineChart, Series, line_svg};
+use report::plot::line_svg;
 use score_nets::TensorState;
 use solvers::Sampler;
 
@@ -16,14 +16,17 @@ use super::step::Trainer;
 use crate::TrainError;
 use crate::data::Scaling;
 use crate::log::MetricsLog;
+use crate::page::{self, loss_chart};
 use crate::sample::{SampleOptions, Samples};
 
+/// Name of the file with the samples of the end of a run.
+pub const SAMPLES_FILE: &str = "samples.npz";
 /// Cells in a picture of samples, at most.
 const CELLS: usize = 256;
 /// Cells of the grids drawn while training.
 const GRID: u64 = 64;
 
-/// Draws the samples of the end of a run and writes `samples.npz`, `samples.png` and `loss.svg`.
+/// Draws the samples of the end of a run and writes `samples.npz`, `samples.png`, `loss.svg` and the page that shows it all.
 ///
 /// # Errors
 /// The sampler fails, or a file cannot be written.
@@ -46,13 +49,16 @@ pub fn write_all(
     };
     let samples = trainer.sample_with(sampler, what, &options.stop, &mut show)?;
     if !samples.stopped && samples.rows() > 0 {
-        write_array(&samples, trainer.data().scaling(), &run_dir.join("samples.npz"))?;
+        write_array(&samples, trainer.data().scaling(), &run_dir.join(SAMPLES_FILE))?;
         write_picture(
             &samples,
             trainer.data().scaling(),
             CELLS,
             &run_dir.join("samples.png"),
         )?;
+    }
+    if !samples.stopped {
+        page::write(run_dir, trainer.config(), Ok(trainer.data()))?;
     }
     Ok(samples)
 }
@@ -85,7 +91,7 @@ pub fn write_grid(trainer: &mut Trainer, run_dir: &Path, stop: &StopFlag) -> Res
 /// The file cannot be written.
 pub fn write_array(samples: &Samples, scaling: &Scaling, path: &Path) -> Result<(), TrainError> {
     let npy = path.extension().is_some_and(|extension| extension == "npy");
-    if let Some(images) = as_images(samples, scaling) {
+    if let Some(images) = as_images(&samples.values, &samples.shape, scaling) {
         if npy {
             report::npy::write_npy(path, &images)?
         } else {
@@ -99,7 +105,7 @@ pub fn write_array(samples: &Samples, scaling: &Scaling, path: &Path) -> Result<
         .map(|&v| scaling.to_raw(f64::from(v)) as f32)
         .collect();
     let mut shape = vec![samples.rows()];
-    shape.extend(extents(samples));
+    shape.extend(extents(&samples.shape));
     let array =
         ArrayD::from_shape_vec(IxDyn(&shape), raw).expect("invariant: rows times their length values");
     if npy {
@@ -121,7 +127,10 @@ pub fn write_picture(
     cells: usize,
     path: &Path,
 ) -> Result<(), TrainError> {
-    let images = match (as_images(samples, scaling), extents(samples).as_slice()) {
+    let images = match (
+        as_images(&samples.values, &samples.shape, scaling),
+        extents(&samples.shape).as_slice(),
+    ) {
         (Some(images), _) => images,
         (None, &[channels, length]) => raster::series(&samples.values, channels, length, cells),
         (None, _) => raster::scatter(&samples.values, samples.rows()),
@@ -131,21 +140,20 @@ pub fn write_picture(
     Ok(grid_png(path, view, &GridOptions::default())?)
 }
 
-fn extents(samples: &Samples) -> Vec<usize> {
-    samples
-        .shape
-        .iter()
-        .map(|&n| usize::try_from(n).expect("invariant: sizes are not negative"))
-        .collect()
+fn extents(shape: &[i64]) -> Vec<usize> {
+    let extent = |&n| usize::try_from(n).expect("invariant: sizes are not negative");
+    shape.iter().map(extent).collect()
 }
 
-/// `[n, height, width, channels]` bytes, if the data are quantised images.
-fn as_images(samples: &Samples, scaling: &Scaling) -> Option<Array4<u8>> {
-    let &[channels, height, width] = extents(samples).as_slice() else {
+/// Rows of the shape `[channels, height, width]` in the model's scale as `[n, height, width, channels]` bytes; `None` for
+/// other shapes.
+pub fn as_images(values: &[f32], shape: &[i64], scaling: &Scaling) -> Option<Array4<u8>> {
+    let &[channels, height, width] = extents(shape).as_slice() else {
         return None;
     };
-    let bytes = scaling.to_bytes(&samples.values);
-    let planes = Array4::from_shape_vec((samples.rows(), channels, height, width), bytes);
+    let rows = values.len().checked_div(channels * height * width).unwrap_or(0);
+    let bytes = scaling.to_bytes(values);
+    let planes = Array4::from_shape_vec((rows, channels, height, width), bytes);
     let planes = planes.expect("invariant: rows times their length values");
     Some(
         planes
@@ -157,43 +165,8 @@ fn as_images(samples: &Samples, scaling: &Scaling) -> Option<Array4<u8>> {
 
 /// Draws the loss over the steps; nothing if no line of metrics has a loss.
 fn write_loss(run_dir: &Path) -> Result<(), TrainError> {
-    let records = MetricsLog::read(run_dir)?;
-    let points: Vec<(f64, f64)> = records
-        .iter()
-        .filter_map(|record| Some((record.step as f64, record.loss?)))
-        .collect();
-    if points.is_empty() {
-        return Ok(());
+    match loss_chart(&MetricsLog::read(run_dir)?) {
+        Some(chart) => Ok(line_svg(&run_dir.join("loss.svg"), &chart)?),
+        None => Ok(()),
     }
-    let validation: Vec<(f64, f64)> = records
-        .iter()
-        .filter_map(|record| Some((record.step as f64, record.val_loss?)))
-        .collect();
-    let positive = points.iter().chain(&validation).all(|&(_, loss)| loss > 0.0);
-    let smooth = smooth(&points);
-    let mut series = vec![
-        Series::faint(points),
-        Series::new("running mean of 10 lines", smooth),
-    ];
-    if !validation.is_empty() {
-        series.push(Series::new("held-out rows, averaged weights", validation));
-    }
-    let chart = LineChart {
-        title: "Training loss".to_owned(),
-        x_label: "step".to_owned(),
-        y_label: "loss (dimensionless)".to_owned(),
-        x_log: false,
-        y_log: positive,
-        series,
-    };
-    Ok(line_svg(&run_dir.join("loss.svg"), &chart)?)
-}
-
-fn smooth(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
-    const WINDOW: usize = 10;
-    let mean = |end: usize| {
-        let window = &points[(end + 1).saturating_sub(WINDOW)..=end];
-        window.iter().map(|point| point.1).sum::<f64>() / window.len() as f64
-    };
-    (0..points.len()).map(|end| (points[end].0, mean(end))).collect()
 }

@@ -99,9 +99,7 @@ impl RunFolder {
 
     /// Seconds of training that the run has behind it; 0 if nothing tells.
     pub fn seconds(&self) -> f64 {
-        let text = fs::read_to_string(self.path.join(CLOCK_FILE)).unwrap_or_default();
-        toml::from_str::<Clock>(&text)
-            .map_or(0.0, |clock| if clock.seconds > 0.0 { clock.seconds } else { 0.0 })
+        seconds_of_training(&self.path)
     }
 
     /// Notes the seconds of training.
@@ -115,6 +113,12 @@ impl RunFolder {
             text.as_bytes(),
         )?)
     }
+}
+
+/// Seconds of training that a run has behind it; 0 if nothing tells.
+pub fn seconds_of_training(run_dir: &Path) -> f64 {
+    let text = fs::read_to_string(run_dir.join(CLOCK_FILE)).unwrap_or_default();
+    toml::from_str::<Clock>(&text).map_or(0.0, |clock| if clock.seconds > 0.0 { clock.seconds } else { 0.0 })
 }
 
 fn refuse_if_used(path: &Path) -> Result<(), TrainError> {

@@ -1,6 +1,7 @@
 //! The training loop and the folder that it fills.
 
 pub mod artefacts;
+pub mod environment;
 pub mod folder;
 pub mod holdout;
 pub mod hook;

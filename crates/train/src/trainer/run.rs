@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use serde::Serialize;
 
 use super::artefacts;
+use super::environment::Environment;
 use super::folder::RunFolder;
 use super::hook::{Action, Hook, StepMetrics};
 use super::memory::peak_memory_mb;
@@ -135,6 +136,7 @@ impl<'a> Run<'a> {
                 reason,
             });
         }
+        Environment::here(trainer.device).write(folder.path())?;
         let metrics = MetricsLog::open(folder.path(), trainer.state().step)?;
         let events = EventLog::new(folder.path(), trainer.state().step);
         let seconds_before = if saved.is_some() { folder.seconds() } else { 0.0 };

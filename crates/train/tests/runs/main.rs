@@ -5,5 +5,8 @@
 mod common;
 mod complete;
 mod damage;
+mod page;
 mod resume;
 mod trouble;
+#[path = "../../../report/tests/page/wellformed.rs"]
+mod wellformed;
