@@ -40,6 +40,8 @@
 //!
 //! Each takes one evaluation more for `final = "tweedie"`, the default. A row's samples depend on that row alone (the exception is
 //! named `batch-*`), and have the same bits for any number of threads, any chunk size and any subset of the rows.
+//!
+//! Log densities, bits per dimension and the latent space of the flow: [`likelihood`].
 
 pub mod config;
 pub mod correct;
