@@ -92,3 +92,42 @@ fn weights(sde: &dyn Sde, levels: &[Level]) -> Weights {
     }
     total
 }
+
+#[cfg(test)]
+mod tests {
+    use sde_core::sde::Vp;
+
+    use super::*;
+
+    /// The weights of two steps of order 4 under VP, from the definition by quadrature in `t` with thirty digits (mpmath).
+    #[test]
+    fn weights_to_the_error_stated() {
+        let sde = Vp::linear(0.1, 20.0).expect("valid");
+        let step = |sigmas: [f64; 5]| weights(&sde, &sigmas.map(|sigma| Level::at_sigma(&sde, sigma)));
+        for (sigmas, published) in [
+            (
+                [40.0, 20.0, 9.0, 4.0, 1.8],
+                [
+                    -5.325_500_278_626_787,
+                    7.114_001_250_529_629,
+                    -6.002_997_596_581_835,
+                    2.014_496_624_678_993,
+                ],
+            ),
+            (
+                [1.8, 0.8, 0.3, 0.1, 0.02],
+                [
+                    -0.106_381_019_890_576_53,
+                    0.032_469_670_435_425_876,
+                    -0.007_081_132_379_519_729,
+                    0.000_992_481_834_670_386_8,
+                ],
+            ),
+        ] {
+            let size: f64 = published.iter().map(|w: &f64| w.abs()).sum();
+            for (got, want) in step(sigmas).iter().zip(published) {
+                assert!((got - want).abs() < 1e-12 * size, "{got} for {want}");
+            }
+        }
+    }
+}

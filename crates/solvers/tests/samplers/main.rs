@@ -8,6 +8,7 @@ mod distribution;
 mod exact_moments;
 mod exponential;
 mod multistep;
+mod multistep_values;
 mod observers;
 mod orders;
 mod refusals;
