@@ -24,14 +24,15 @@ const SHRINK: f64 = 0.2;
 /// row's last accepted step. A step with `error <= 1` counts and leaves the result of the higher order; either way the next attempt is
 /// `0.9 error^(-1/order)` as long, at most what is left. The first attempt is 0.05 long.
 ///
-/// Source: Lu et al. 2022, arXiv:2206.00927, the adaptive algorithm of their appendix, and the authors' code, which takes the largest error of the batch as
-/// everybody's; here a row's steps depend on that row alone, and for one row both are the same. A run ends at the end time exactly.
+/// Source: Lu et al. 2022, arXiv:2206.00927, the adaptive algorithm of their appendix, and the authors' code, which takes the largest
+/// error of the batch as everybody's; here a row's steps depend on that row alone, and for one row both are the same. A run ends at the
+/// end time exactly.
 ///
 /// The published tolerance is loose where the state shrinks on its way, as under VE and EDM: steps from the prior's scale are measured
 /// in units of that scale, so take a smaller `rtol` there. Stages lie inside the attempt; the score at its end is first evaluated by the
 /// next one.
 ///
-/// Evaluations of a row: `order` an attempt. Finished rows stay as they are. Memory: eight states, and eight numbers a row.
+/// Evaluations of a row: `order` an attempt. Finished rows stay as they are. Memory: eight states, and some thirty numbers a row.
 #[derive(Debug, Clone)]
 pub struct DpmAdaptive {
     pub(crate) prediction: Prediction,

@@ -86,8 +86,8 @@ impl Formulas {
 /// DPM-Solver-2 and -3, and their forms for the predicted data: one-step methods with `order` evaluations a step.
 ///
 /// Source: Lu et al. 2022, arXiv:2206.00927, algorithms 1 and 2, and arXiv:2211.01095, algorithm 1 (`2S`), with `r_1 = 1/2` or `r_1 = 1/3`,
-/// `r_2 = 2/3`, in the form that the authors' code calls `solver_type = "dpmsolver"`. There the stages of the third order over
-/// predicted data are those of arXiv:2206.00927 as well.
+/// `r_2 = 2/3`, in the form that the authors' code calls `solver_type = "dpmsolver"`. The third order over predicted
+/// data stands in that code alone.
 ///
 /// Each interval of the grid is one step of the full order, as in the authors' `singlestep_fixed`: their `steps` are evaluations,
 /// `order` times those here, and on the `log-snr` grid both are the same points. With `lower_order_final` the last step has order 1,

@@ -6,9 +6,10 @@ use proptest::test_runner::RngSeed;
 use sde_core::GridConfig;
 use solvers::HostNoise;
 use solvers::config::{
-    CorrectorKind, Dpm2Config, HeunConfig, LangevinConfig, OdeConfig, OdeMethod, PcConfig, PredictorKind,
-    SamplerConfig,
+    CorrectorKind, DdimConfig, Dpm2Config, DpmMode, DpmSolverConfig, HeunConfig, LangevinConfig, OdeConfig,
+    OdeMethod, PcConfig, PredictorKind, SamplerConfig,
 };
+use solvers::exponential::{Curvature, Prediction};
 use solvers::sampler::Final;
 
 use crate::common::{Batch, oracle, prior, rows, run, sde};
@@ -185,7 +186,61 @@ fn tables() -> impl Strategy<Value = SamplerConfig> {
             })
         },
     );
-    prop_oneof![pc, ode, heun, langevin, multistep, dpm2]
+    prop_oneof![pc, ode, heun, langevin, multistep, dpm2, ddim(), dpm_solver()]
+}
+
+fn ddim() -> impl Strategy<Value = SamplerConfig> {
+    (common(), number()).prop_map(|((steps, t_start, t_end, final_step, grid), eta)| {
+        SamplerConfig::Ddim(DdimConfig {
+            steps,
+            t_start,
+            t_end,
+            final_step,
+            grid,
+            eta,
+            ..DdimConfig::default()
+        })
+    })
+}
+
+fn dpm_solver() -> impl Strategy<Value = SamplerConfig> {
+    use DpmMode as M;
+    let method = (
+        0_u8..5,
+        choice(&[M::SingleStep, M::Multistep, M::Adaptive]),
+        choice(&[Prediction::Noise, Prediction::Data]),
+        proptest::option::of(any::<bool>()),
+        proptest::option::of(choice(&[Curvature::Published, Curvature::Full])),
+    );
+    let maybe = || proptest::option::weighted(0.4, number());
+    let limits = (
+        maybe(),
+        maybe(),
+        proptest::option::weighted(0.8, 0_u64..60),
+        maybe(),
+    );
+    (common(), method, limits).prop_map(|(common, method, (rtol, atol, max_steps, min_step))| {
+        let (steps, t_start, t_end, final_step, grid) = common;
+        let (order, mode, algorithm, lower_order_final, curvature) = method;
+        let adaptive = mode == M::Adaptive;
+        SamplerConfig::DpmSolver(DpmSolverConfig {
+            order,
+            mode,
+            algorithm,
+            lower_order_final: lower_order_final.filter(|_| !adaptive),
+            curvature: curvature.filter(|_| !adaptive && order == 3),
+            steps: steps.filter(|_| !adaptive),
+            grid: grid.filter(|_| !adaptive),
+            rtol: rtol.filter(|_| adaptive),
+            atol: atol.filter(|_| adaptive),
+            max_steps: max_steps.filter(|_| adaptive),
+            min_step: min_step.filter(|_| adaptive),
+            t_start,
+            t_end,
+            final_step,
+            ..DpmSolverConfig::default()
+        })
+    })
 }
 
 proptest! {
