@@ -347,3 +347,42 @@ fn published_discretisations() {
     });
     assert_eq!((zero.score_coef, zero.std), (9.0, 0.0));
 }
+
+/// Many times at once give what one time gives, to rounding, and the same bits wherever a time stands in the batch.
+#[test]
+fn batches_of_times_agree_with_single_ones() {
+    let times: Vec<f64> = (1..=997)
+        .map(|i| f64::from(i) / 997.0)
+        .chain([1e-5, 1e-4, 1e-3])
+        .collect();
+    let count = times.len();
+    for sde in sdes() {
+        let [mut drift, mut diffusion, mut mean, mut var] = [(); 4].map(|()| vec![f64::NAN; count]);
+        sde.rates(&times, &mut drift, &mut diffusion);
+        sde.marginals(&times, &mut mean, &mut var);
+        for (i, t) in times.iter().enumerate() {
+            let at = sde.marginal(*t);
+            let pairs = [
+                (drift[i], sde.drift_coef(*t)),
+                (diffusion[i], sde.diffusion_sq(*t)),
+                (mean[i], at.mean_coef),
+                (var[i], at.std * at.std),
+            ];
+            for (got, expected) in pairs {
+                assert!(
+                    (got - expected).abs() <= 1e-14 * expected.abs(),
+                    "{sde:?} {t}: {got} {expected}"
+                );
+            }
+            let mut alone = [[0.0]; 4];
+            let [a, b, c, d] = &mut alone;
+            sde.rates(&times[i..=i], a, b);
+            sde.marginals(&times[i..=i], c, d);
+            let bits = |values: [f64; 4]| values.map(f64::to_bits);
+            assert_eq!(
+                bits(alone.map(|value| value[0])),
+                bits([drift[i], diffusion[i], mean[i], var[i]])
+            );
+        }
+    }
+}

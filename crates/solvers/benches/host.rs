@@ -4,6 +4,7 @@
 #![allow(missing_docs)]
 
 mod yardstick;
+mod yardstick_dp5;
 
 use std::hint::black_box;
 use std::num::NonZeroUsize;
@@ -18,6 +19,7 @@ use solvers::noise::{fill_planes_f32, fill_rows_f32};
 use solvers::predict::EulerMaruyama;
 use solvers::{Draw, HostBatch, HostOptions, MixtureScore, Purpose, Sampler, sample_chunks};
 use yardstick::{Affine, Heun, Move};
+use yardstick_dp5::Dp5;
 
 const ROWS: usize = 4096;
 const SEED: u64 = 2026;
@@ -144,10 +146,11 @@ fn moves(sde: &dyn Sde, spans: &[Span], corrector: bool) -> Vec<Move> {
     moves
 }
 
+/// `evaluations` counts rows; results of library and yardstick may differ by `bound`.
 fn compare(
     c: &mut Criterion,
     name: &str,
-    nfe: usize,
+    (evaluations, bound): (u64, f32),
     library: &dyn Fn() -> Vec<f32>,
     yardstick: &dyn Fn() -> Vec<f32>,
 ) {
@@ -156,7 +159,7 @@ fn compare(
         .zip(yardstick())
         .fold(0.0_f32, |far, (a, b)| far.max((a - b).abs()));
     assert!(
-        far <= 1e-5,
+        far <= bound,
         "{name}: library and yardstick differ by {far}: they do not do the same work"
     );
     let mut group = c.benchmark_group(name);
@@ -164,7 +167,7 @@ fn compare(
         .sample_size(10)
         .warm_up_time(Duration::from_millis(300))
         .measurement_time(Duration::from_secs(2));
-    group.throughput(Throughput::Elements((ROWS * nfe) as u64));
+    group.throughput(Throughput::Elements(evaluations));
     group.bench_function(BenchmarkId::new("library", ROWS), |b| b.iter(library));
     group.bench_function(BenchmarkId::new("yardstick", ROWS), |b| b.iter(yardstick));
     group.finish();
@@ -184,14 +187,16 @@ fn samplers(c: &mut Criterion) {
         );
         let spans = spans(sde, steps);
         let nfe = steps * (1 + usize::from(corrector)) + 1;
-        compare(c, name, nfe, &|| problem.library(&*sampler), &|| {
+        let work = ((ROWS * nfe) as u64, 1e-5);
+        compare(c, name, work, &|| problem.library(&*sampler), &|| {
             problem.affine(&moves(sde, &spans, corrector))
         });
     }
     let sampler = sampler("kind = \"heun\"\nsteps = 40\n[grid]\nkind = \"uniform\"", sde);
     let spans = spans(sde, 40);
     let times: Vec<f64> = spans.iter().map(|span| span.from).chain([spans[39].to]).collect();
-    compare(c, "heun", 81, &|| problem.library(&*sampler), &|| {
+    let work = ((ROWS * 81) as u64, 1e-5);
+    compare(c, "heun", work, &|| problem.library(&*sampler), &|| {
         let mut out = vec![0.0; 2 * ROWS];
         let (mixture, times) = (&problem.mixture, &times[..]);
         pulp::Arch::new().dispatch(Heun {
@@ -205,5 +210,39 @@ fn samplers(c: &mut Criterion) {
     });
 }
 
-criterion_group!(host, normals, samplers);
+/// One step size a row. Here a difference in rounding may turn a decision, so results agree to the tolerance.
+fn adaptive(c: &mut Criterion) {
+    let (problem, tolerance) = (Problem::new(), 1e-5);
+    let sde = &*problem.sde;
+    let sampler = sampler(
+        &format!("kind = \"ode\"\nmethod = \"dp5\"\nrtol = {tolerance:e}\natol = {tolerance:e}"),
+        sde,
+    );
+    let options = HostOptions {
+        seed: SEED,
+        ..HostOptions::default()
+    };
+    let run = sample_chunks(&*sampler, sde, &problem.score, ROWS, 2, &options, |_| ());
+    let evaluations = run.expect("a sound problem").stats.row_evaluations;
+    compare(
+        c,
+        "dp5",
+        (evaluations, 2e-3),
+        &|| problem.library(&*sampler),
+        &|| {
+            let mut out = vec![0.0; 2 * ROWS];
+            pulp::Arch::new().dispatch(Dp5 {
+                mixture: &problem.mixture,
+                sde,
+                beta: [0.1, 20.0],
+                tolerance,
+                seed: SEED,
+                out: &mut out,
+            });
+            out
+        },
+    );
+}
+
+criterion_group!(host, normals, samplers, adaptive);
 criterion_main!(host);

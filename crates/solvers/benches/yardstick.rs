@@ -269,3 +269,37 @@ impl pulp::WithSimd for Heun<'_> {
         }
     }
 }
+
+/// Rows a block, for loops of other files.
+pub const LANES: usize = ROWS;
+
+/// A block of the library's prior draws.
+#[inline(always)]
+pub fn prior(seed: u64, row: u64, std: f32) -> [[f32; ROWS]; 2] {
+    let (mut radius, mut angle) = ([0; ROWS / 2], [0; ROWS / 2]);
+    words(seed, row, [0, 0], &mut radius, &mut angle);
+    let (r, a): (&[u32], &[u32]) = (
+        pulp::bytemuck::cast_slice(&radius),
+        pulp::bytemuck::cast_slice(&angle),
+    );
+    let mut x = [[0.0_f32; ROWS]; 2];
+    for l in 0..ROWS {
+        let z = normals(r[l], a[l]);
+        (x[0][l], x[1][l]) = (z[0] * std, z[1] * std);
+    }
+    x
+}
+
+/// The final Tweedie step of all rows, at time `t`.
+#[inline(always)]
+pub fn end(mixture: &Mixture, sde: &dyn Sde, t: f64, out: &mut [f32]) {
+    let (parts, kernel) = (parts(mixture, sde, t), sde.marginal(t));
+    let factors = [1.0 / kernel.mean_coef, kernel.std * kernel.std / kernel.mean_coef].map(|f| f as f32);
+    for row in out.chunks_exact_mut(2) {
+        let s = score(&parts, [row[0], row[1]]);
+        (row[0], row[1]) = (
+            factors[0] * row[0] + factors[1] * s[0],
+            factors[0] * row[1] + factors[1] * s[1],
+        );
+    }
+}

@@ -31,24 +31,33 @@ impl<S: State> Rhs<S> for Flow<'_, S> {
         self.score.evaluate(x, t, dx)?;
         match t {
             Coef::All(t) => {
-                dx.scale(Coef::All(-0.5 * self.sde.diffusion_sq(t)));
-                let drift = self.sde.drift_coef(t);
-                if drift != 0.0 {
-                    dx.axpy(Coef::All(drift), x);
+                let (drift, score_coef) = (self.sde.drift_coef(t), -0.5 * self.sde.diffusion_sq(t));
+                if drift == 0.0 {
+                    dx.scale(Coef::All(score_coef));
+                } else {
+                    dx.accumulate(Coef::All(score_coef), &[(Coef::All(drift), x)]);
                 }
             }
             Coef::PerRow(times) => {
-                self.drift.clear();
-                self.drift.extend(times.iter().map(|t| self.sde.drift_coef(*t)));
-                self.score_coef.clear();
-                self.score_coef
-                    .extend(times.iter().map(|t| -0.5 * self.sde.diffusion_sq(*t)));
-                dx.scale(Coef::PerRow(&self.score_coef));
-                if self.drift.iter().any(|drift| *drift != 0.0) {
-                    dx.axpy(Coef::PerRow(&self.drift), x);
+                self.drift.resize(times.len(), 0.0);
+                self.score_coef.resize(times.len(), 0.0);
+                self.sde.rates(times, &mut self.drift, &mut self.score_coef);
+                self.score_coef.iter_mut().for_each(|coef| *coef *= -0.5);
+                let mut has_drift = false;
+                for drift in &self.drift {
+                    has_drift |= *drift != 0.0;
+                }
+                if has_drift {
+                    dx.accumulate(Coef::PerRow(&self.score_coef), &[(Coef::PerRow(&self.drift), x)]);
+                } else {
+                    dx.scale(Coef::PerRow(&self.score_coef));
                 }
             }
         }
         Ok(())
+    }
+
+    fn takes_any_rows(&self) -> bool {
+        self.score.takes_any_rows()
     }
 }

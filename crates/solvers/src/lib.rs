@@ -26,7 +26,7 @@
 //! | kind | what it is | evaluations for `N` steps |
 //! |---|---|---|
 //! | `pc` | predictor ([`predict`]) and corrector ([`correct`]) on the reverse SDE | `N (1 + corrector_steps)` |
-//! | `ode` | probability flow ([`flow`]) by a Runge-Kutta method ([`rk`]), fixed or adaptive | `N` times the stages |
+//! | `ode` | probability flow ([`flow`]) by a Runge-Kutta method ([`rk`]), with given steps or adaptive, a step size a row | `N` times those of a step |
 //! | `heun` | algorithm 2 of Karras et al. (2022), with churn | `2 N` |
 //! | `ddim` | DDIM ([`exponential`]), `eta` from the flow to the ancestral step | `N` |
 //! | `dpm-solver` | DPM-Solver and DPM-Solver++ ([`exponential`]), singlestep, multistep, adaptive | `N`, singlestep `order N` |

@@ -42,6 +42,10 @@ pub trait Real:
     fn to_f64(self) -> f64;
     /// Absolute value.
     fn abs(self) -> Self;
+    /// Square root, correctly rounded.
+    fn sqrt(self) -> Self;
+    /// `2^-e` for a positive normal `self = m 2^e`, `1 <= m < 2`: scales it to `[1, 2)` without rounding.
+    fn exponent_scale(self) -> Self;
     /// Neither infinite nor NaN.
     fn is_finite(self) -> bool;
     /// `2^max(x, -80)` (`f32`) or `2^max(x, -900)` (`f64`) for `x <= 0`: branch-free, no library call, relative error
@@ -76,6 +80,16 @@ impl Real for f32 {
     #[inline(always)]
     fn abs(self) -> Self {
         self.abs()
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
+    #[inline(always)]
+    fn exponent_scale(self) -> Self {
+        f32::from_bits(0x7f00_0000_u32.wrapping_sub(self.to_bits() & 0x7f80_0000))
     }
 
     #[inline(always)]
@@ -141,6 +155,16 @@ impl Real for f64 {
     #[inline(always)]
     fn abs(self) -> Self {
         self.abs()
+    }
+
+    #[inline(always)]
+    fn sqrt(self) -> Self {
+        self.sqrt()
+    }
+
+    #[inline(always)]
+    fn exponent_scale(self) -> Self {
+        f64::from_bits(0x7fe0_0000_0000_0000_u64.wrapping_sub(self.to_bits() & 0x7ff0_0000_0000_0000))
     }
 
     #[inline(always)]
@@ -228,5 +252,13 @@ mod tests {
         assert_eq!(0.0_f64.exp2_nonpositive(), 1.0);
         assert_eq!(f32::NEG_INFINITY.exp2_nonpositive(), (-80.0_f32).exp2());
         assert_eq!(f64::NEG_INFINITY.exp2_nonpositive(), (-900.0_f64).exp2());
+    }
+    #[test]
+    fn exponent_scales_are_exact() {
+        for x in [1.0_f64, 1.5, 1.999, 2.0, 3e-30, 7e30, 0.25] {
+            let (narrow, wide) = (x as f32 * (x as f32).exponent_scale(), x * x.exponent_scale());
+            assert!((1.0..2.0).contains(&narrow) && (1.0..2.0).contains(&wide), "{x}");
+            assert_eq!(x.exponent_scale(), 2f64.powi(-(x.log2().floor() as i32)));
+        }
     }
 }

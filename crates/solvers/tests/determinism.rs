@@ -44,12 +44,14 @@ fn mixture(dim: usize) -> Mixture {
     Mixture::new(&[0.2, 0.3, 0.5], &means, &covs).unwrap()
 }
 
-const SAMPLERS: [&str; 5] = [
+const SAMPLERS: [&str; 7] = [
     "kind = \"pc\"\nsteps = 25",
     "kind = \"pc\"\nsteps = 10\ncorrector = \"langevin\"",
     "kind = \"heun\"\nsteps = 8\ns_churn = 5",
     "kind = \"ode\"\nmethod = \"rk4\"\nsteps = 5",
     "kind = \"ode\"\nmethod = \"dp5\"\nrtol = 1e-3\natol = 1e-3",
+    "kind = \"ode\"\nmethod = \"bosh3\"\nrtol = 1e-2\natol = 1e-2",
+    "kind = \"ode\"\nmethod = \"tsit5\"\nrtol = 1e-3\natol = 1e-3",
 ];
 
 /// The run of `rows` rows on one thread in one chunk against every other way to cut it.

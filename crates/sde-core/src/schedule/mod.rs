@@ -33,6 +33,20 @@ pub trait Schedule: Send + Sync + Debug {
     /// Exact inverse of [`Schedule::integral`].
     fn time_at(&self, integral: f64) -> f64;
 
+    /// [`Schedule::rate`] at many times.
+    fn rates(&self, times: &[f64], out: &mut [f64]) {
+        for (t, out) in times.iter().zip(out) {
+            *out = self.rate(*t);
+        }
+    }
+
+    /// [`Schedule::integral`] at many times.
+    fn integrals(&self, times: &[f64], out: &mut [f64]) {
+        for (t, out) in times.iter().zip(out) {
+            *out = self.integral(*t);
+        }
+    }
+
     /// `R(to) - R(from)`; overridden where a form exists that keeps its precision over short spans.
     fn increment(&self, from: f64, to: f64) -> f64 {
         self.integral(to) - self.integral(from)

@@ -68,6 +68,17 @@ impl Sde for Additive {
         }
     }
 
+    fn rates(&self, times: &[f64], drift_coef: &mut [f64], diffusion_sq: &mut [f64]) {
+        drift_coef.fill(0.0);
+        self.schedule.rates(times, diffusion_sq);
+    }
+
+    fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
+        mean_coef.fill(1.0);
+        self.schedule.integrals(times, var);
+        var.iter_mut().for_each(|var| *var += self.initial_var);
+    }
+
     fn domain(&self) -> TimeDomain {
         self.domain
     }

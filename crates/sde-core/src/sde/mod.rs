@@ -107,6 +107,22 @@ pub trait Sde: Send + Sync + Debug {
     /// Exact inverse of [`Sde::lambda`].
     fn time_at_lambda(&self, lambda: f64) -> f64;
 
+    /// [`Sde::drift_coef`] and [`Sde::diffusion_sq`] at many times, to rounding: for rows that each stand at a time of their own.
+    /// A value depends on its own time alone. All slices have one length.
+    fn rates(&self, times: &[f64], drift_coef: &mut [f64], diffusion_sq: &mut [f64]) {
+        for ((t, drift_coef), diffusion_sq) in times.iter().zip(drift_coef).zip(diffusion_sq) {
+            (*drift_coef, *diffusion_sq) = (self.drift_coef(*t), self.diffusion_sq(*t));
+        }
+    }
+
+    /// `mean_coef` and `std^2` of [`Sde::marginal`] at many times, to rounding, as [`Sde::rates`].
+    fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
+        for ((t, mean_coef), var) in times.iter().zip(mean_coef).zip(var) {
+            let at = self.marginal(*t);
+            (*mean_coef, *var) = (at.mean_coef, at.std * at.std);
+        }
+    }
+
     /// `g(t)`.
     fn diffusion(&self, t: f64) -> f64 {
         self.diffusion_sq(t).sqrt()

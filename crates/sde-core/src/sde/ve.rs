@@ -3,6 +3,7 @@
 use super::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain, check_domain};
 use crate::ConfigError;
 use crate::error::positive;
+use crate::num::exp_pair;
 
 /// Which perturbation kernel the variance-exploding SDE is used with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -135,6 +136,27 @@ impl Sde for Ve {
             VeKernel::Exact => self.sigma_min * (2.0 * t * self.log_ratio).exp_m1().max(0.0).sqrt(),
         };
         Marginal { mean_coef: 1.0, std }
+    }
+
+    fn rates(&self, times: &[f64], drift_coef: &mut [f64], diffusion_sq: &mut [f64]) {
+        drift_coef.fill(0.0);
+        let (doubled, scale) = (
+            2.0 * self.log_ratio,
+            2.0 * self.log_ratio * self.sigma_min * self.sigma_min,
+        );
+        for (t, diffusion_sq) in times.iter().zip(diffusion_sq) {
+            *diffusion_sq = scale * exp_pair(doubled * t).0;
+        }
+    }
+
+    fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
+        mean_coef.fill(1.0);
+        let (doubled, scale) = (2.0 * self.log_ratio, self.sigma_min * self.sigma_min);
+        let song = self.kernel == VeKernel::Song;
+        for (t, var) in times.iter().zip(var) {
+            let (exp, less_one) = exp_pair(doubled * t);
+            *var = scale * if song { exp } else { less_one.max(0.0) };
+        }
     }
 
     fn domain(&self) -> TimeDomain {

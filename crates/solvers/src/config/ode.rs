@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{SMALLEST_TOLERANCE, check_end, refuse, usual_ode_grid};
 use super::tables::{Common, table};
 use crate::rk::adaptive::Limits;
-use crate::rk::tableau::{DP5, EULER, HEUN, MIDPOINT, RK4, Tableau};
+use crate::rk::tableau::{BOSH3, DP5, EULER, HEUN, MIDPOINT, RK4, TSIT5, Tableau};
 use crate::sampler::{AdaptiveOde, Final, FixedOde};
 use crate::{Sampler, SolveError, State, Tolerance};
 
@@ -23,14 +23,33 @@ pub enum OdeMethod {
     Midpoint,
     /// Order 4, four evaluations a step.
     Rk4,
-    /// Order 5, six evaluations a step, adaptive.
+    /// Bogacki-Shampine 3(2): order 3, three evaluations a step, adaptive or with given steps.
+    Bosh3,
+    /// Dormand-Prince 5(4): order 5, six evaluations a step, adaptive or with given steps.
     #[default]
     Dp5,
+    /// Tsitouras 5(4): order 5, six evaluations a step, adaptive or with given steps.
+    Tsit5,
+}
+
+impl OdeMethod {
+    fn tableau(self) -> &'static Tableau {
+        match self {
+            Self::Euler => &EULER,
+            Self::Heun => &HEUN,
+            Self::Midpoint => &MIDPOINT,
+            Self::Rk4 => &RK4,
+            Self::Bosh3 => &BOSH3,
+            Self::Dp5 => &DP5,
+            Self::Tsit5 => &TSIT5,
+        }
+    }
 }
 
 table! {
-    /// Table of `kind = "ode"`: 100 steps by default. `steps` and `grid` belong to the fixed methods; `rtol`, `atol`, `max_steps` and
-    /// `min_step` to `dp5`.
+    /// Table of `kind = "ode"`. `euler`, `heun`, `midpoint` and `rk4` have fixed steps, 100 by default. `bosh3`, `dp5` and `tsit5`
+    /// choose their steps by `rtol` and `atol`, unless `steps` or `grid` gives them; then they are methods of order 3, 5 and 5 with
+    /// fixed steps. `rtol`, `atol`, `max_steps`, `min_step` and `save_at` belong to adaptive steps.
     OdeConfig {
         /// The method; `dp5`.
         method: OdeMethod = OdeMethod::default(),
@@ -46,6 +65,10 @@ table! {
         /// Smallest step in `t`; 0 (what the time axis resolves is always the limit).
         #[serde(skip_serializing_if = "Option::is_none")]
         min_step: Option<f64> = None,
+        /// Times, descending, at which observers see the state, all rows at the same time; by default they see every round of
+        /// attempts, each row at its own time.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        save_at: Option<Vec<f64>> = None,
     }
 }
 
@@ -53,25 +76,34 @@ impl OdeConfig {
     pub(super) fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let common = self.common();
         let final_step = common.ending();
-        let tableau: &'static Tableau = match self.method {
-            OdeMethod::Euler => &EULER,
-            OdeMethod::Heun => &HEUN,
-            OdeMethod::Midpoint => &MIDPOINT,
-            OdeMethod::Rk4 => &RK4,
-            OdeMethod::Dp5 => return self.adaptive(sde, &common, final_step),
-        };
+        let tableau = self.method.tableau();
+        let given = common.steps.is_some() || common.grid.is_some();
+        if tableau.error.is_some() && !given {
+            return self.adaptive(tableau, sde, &common, final_step);
+        }
         let foreign = [
             ("rtol", self.rtol.map(|v| v.to_string())),
             ("atol", self.atol.map(|v| v.to_string())),
             ("max_steps", self.max_steps.map(|v| v.to_string())),
             ("min_step", self.min_step.map(|v| v.to_string())),
+            ("save_at", self.save_at.as_ref().map(|v| format!("{v:?}"))),
         ];
         if let Some((key, value)) = foreign.into_iter().find_map(|(key, value)| Some((key, value?))) {
-            let reason = format!("{} has fixed steps; only dp5 is adaptive", tableau.name);
+            let reason = if tableau.error.is_some() {
+                format!(
+                    "{} has fixed steps where steps or grid gives them; remove those or this key",
+                    tableau.name
+                )
+            } else {
+                format!(
+                    "{} has fixed steps; bosh3, dp5 and tsit5 are adaptive",
+                    tableau.name
+                )
+            };
             return Err(refuse(key, value, reason));
         }
         let grid = common.true_grid("ode", sde, usual_ode_grid(sde, common.ends(sde)), 100)?;
-        if tableau.stages() > 1 {
+        if tableau.evaluations() > 1 {
             check_end(sde, grid.end())?;
         }
         Ok(Box::new(FixedOde {
@@ -83,21 +115,11 @@ impl OdeConfig {
 
     fn adaptive<S: State>(
         &self,
+        tableau: &'static Tableau,
         sde: &dyn Sde,
         common: &Common,
         final_step: Final,
     ) -> Result<Box<dyn Sampler<S>>, SolveError> {
-        if let Some(steps) = self.steps {
-            let reason = "dp5 chooses its steps by rtol and atol; remove this key or take a fixed method";
-            return Err(refuse("steps", steps, reason));
-        }
-        if common.grid.is_some() {
-            return Err(refuse(
-                "grid",
-                "given",
-                "dp5 chooses its own times; remove this table",
-            ));
-        }
         let (t_start, t_end) = common.ends(sde);
         // One span: only its ends are wanted, with their checks.
         GridConfig::Uniform {}.build(sde, 1, t_start, t_end)?;
@@ -127,11 +149,20 @@ impl OdeConfig {
             max_steps,
             min_step,
         };
+        let save_at = self.save_at.clone().unwrap_or_default();
+        for (index, t) in save_at.iter().enumerate() {
+            let before = index.checked_sub(1).map_or(f64::INFINITY, |index| save_at[index]);
+            if !(*t < before && (t_end..=t_start).contains(t)) {
+                let reason = format!("times must descend and lie in [{t_end}, {t_start}]");
+                return Err(refuse("save_at", t, reason));
+            }
+        }
         Ok(Box::new(AdaptiveOde {
-            tableau: &DP5,
+            tableau,
             t_start,
             t_end,
             limits,
+            save_at,
             final_step,
         }))
     }

@@ -1,9 +1,13 @@
 //! Embedded Runge-Kutta pairs with one step size per row: a row's steps depend on that row only.
 
+use std::mem;
 use std::ops::ControlFlow;
 
 use super::Rhs;
-use super::controller::{Memory, PiController};
+use super::controller::PiController;
+use super::dense::Dense;
+use super::rows::Rows;
+use super::start::first_steps;
 use super::tableau::{MAX_STAGES, Tableau};
 use crate::{Coef, SolveError, State, StepInfo, StopReason, Tolerance};
 
@@ -33,30 +37,13 @@ pub struct AdaptiveStats {
     pub stop: StopReason,
 }
 
-/// Where one row stands.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    t: f64,
-    /// Size of the next attempt, positive; zero once the row is done.
-    h: f64,
-    /// Whether the next attempt ends at the end time exactly.
-    last: bool,
-    memory: Memory,
-    accepted: u64,
-    attempts: u64,
-}
-
-impl Row {
-    fn done(&self) -> bool {
-        self.h == 0.0
-    }
-}
-
 /// Integrates `dx/dt = f` from `start` down to `end < start` in place.
 ///
-/// Every row has its own time and step size; all rows are evaluated together, finished ones stay as they are. No evaluation lies
-/// outside `[end, start]`. Start step: Hairer, Norsett and Wanner 1993, II.4 (one evaluation more). Evaluations of a row with a
-/// first-same-as-last pair of `s` stages: `2 + (s - 1) attempts`. Memory: `s + 2` states, and `s + 1` numbers a row.
+/// Every row has its own time and step size; all rows are evaluated together. Rows that have reached the end stay as they are, and
+/// leave the evaluated batch where the right-hand side takes any rows ([`Rhs::takes_any_rows`]) and the state can give them up. No
+/// evaluation lies outside `[end, start]`. Start step: Hairer, Norsett and Wanner 1993, II.4 (one evaluation more). Evaluations of a
+/// row with a first-same-as-last pair of `s` stages: `2 + (s - 1) attempts`. Memory: `s + 1` states with the batch itself, eight at
+/// most, and a few numbers a row. `round` is called after each round of attempts.
 ///
 /// # Errors
 /// [`SolveError::StepLimit`] and [`SolveError::StepTooSmall`] name the row; [`SolveError::NonFinite`] where the slope at an accepted
@@ -75,295 +62,318 @@ pub fn integrate<S: State, R: Rhs<S>>(
     x: &mut S,
     round: &mut dyn FnMut(&StepInfo, &S) -> ControlFlow<()>,
 ) -> Result<AdaptiveStats, SolveError> {
-    let error_weights = tableau.error.expect("adaptive tableaus carry an error estimate");
-    assert!(
-        tableau.first_same_as_last,
-        "adaptive tableaus are first-same-as-last"
-    );
+    integrate_saving(tableau, rhs, (start, end), limits, first_row, x, &[], round)
+}
+
+/// [`integrate`] with dense output: `show` is called with the state of all rows at each of the times `save_at`, which descend inside
+/// `[end, start]`, as soon as every row has passed it; where it breaks, `x` is that state. With no times `show` is called after each
+/// round of attempts.
+///
+/// Between the ends of a step a row follows the pair's interpolant: order 4 for `dp5` (Shampine 1986) and `tsit5` (Tsitouras 2011),
+/// order 3 for `bosh3` (cubic Hermite). It costs no evaluation. Memory, besides that of [`integrate`]: two states, and one for every
+/// time that some rows have passed and others not. No row leaves the batch.
+///
+/// # Errors
+/// As [`integrate`].
+///
+/// # Panics
+/// As [`integrate`].
+#[allow(clippy::too_many_arguments)]
+pub fn integrate_saving<S: State, R: Rhs<S>>(
+    tableau: &Tableau,
+    rhs: &mut R,
+    (start, end): (f64, f64),
+    limits: Limits,
+    first_row: u64,
+    x: &mut S,
+    save_at: &[f64],
+    show: &mut dyn FnMut(&StepInfo, &S) -> ControlFlow<()>,
+) -> Result<AdaptiveStats, SolveError> {
     let mut w = Work::new(tableau, x);
-    let stages = tableau.stages();
     w.t.fill(start);
     rhs.eval(x, Coef::PerRow(&w.t), &mut w.slopes[0])?;
+    let place = |row: usize| first_row + row as u64;
     for (what, state) in [("state", &*x), ("score", &w.slopes[0])] {
         if let Some(row) = state.first_non_finite_row() {
+            let row = place(row);
             return Err(SolveError::NonFinite {
                 what,
-                row: first_row + row as u64,
+                row,
                 t: start,
                 step: 0,
             });
         }
     }
-    let mut rows = first_steps(tableau, rhs, start, end, limits.tolerance, x, &mut w)?;
+    let (first, others) = w.slopes.split_at_mut(1);
+    let (tolerance, next) = (limits.tolerance, &mut w.next);
+    let h = first_steps(
+        tableau,
+        rhs,
+        (start, end),
+        tolerance,
+        x,
+        &first[0],
+        &mut others[0],
+        next,
+        &mut w.t,
+    )?;
+    let mut rows = Rows::new(start, h);
     let controller = PiController::new(tableau.order);
+    let evaluations = tableau.evaluations() as u64;
+    let mut dense = (!save_at.is_empty()).then(|| Dense::new(save_at, x));
+    let mut may_leave = rhs.takes_any_rows() && dense.is_none();
+    // The rows under way, once others have left; `x` then holds all.
+    let mut part: Option<S> = None;
+    let mut active = rows.len() as u64;
+    let mut attempts = 0;
+    let mut stats = AdaptiveStats {
+        nfe: if active > 0 { 2 } else { 0 },
+        steps: 0,
+        rejected: 0,
+        row_evaluations: 2 * active,
+        stop: StopReason::Finished,
+    };
     let mut info = StepInfo {
         step: 0,
-        steps: None,
+        steps: (!save_at.is_empty()).then_some(save_at.len() as u64),
         t: start,
         nfe: 2,
         first_row,
     };
-    let mut stop = StopReason::Finished;
-    while rows.iter().any(|row| !row.done()) {
-        for (index, row) in rows.iter_mut().enumerate().filter(|(_, row)| !row.done()) {
-            prepare(row, end, limits, first_row + index as u64)?;
+    if let Some(dense) = &mut dense {
+        dense.begin(start, x);
+        if dense
+            .show(x, |step, t, x| show(&StepInfo { step, t, ..info }, x))
+            .is_break()
+        {
+            stats.stop = StopReason::Stopped;
+            return Ok(stats);
         }
-        for stage in 1..stages {
-            w.stage(tableau, stage, &rows, end, x);
-            rhs.eval(&w.next, Coef::PerRow(&w.t), &mut w.slopes[stage])?;
+    }
+    while active > 0 {
+        if attempts >= limits.max_steps {
+            let at = rows.h.iter().position(|h| *h > 0.0).unwrap_or(0);
+            let (row, t) = (place(rows.id[at]), rows.t[at]);
+            return Err(SolveError::StepLimit {
+                row,
+                t,
+                steps: limits.max_steps,
+            });
         }
-        w.estimate(error_weights, &rows, limits.tolerance, x);
-        for (index, row) in rows.iter_mut().enumerate() {
-            w.accept[index] = !row.done() && judge(row, w.error[index], &controller, end);
-            if !row.done() && !w.error[index].is_finite() && too_small(row, limits) {
-                let what = if w.row_is_finite(index) { "state" } else { "score" };
-                let (row_id, step) = (first_row + index as u64, row.attempts - 1);
-                return Err(SolveError::NonFinite {
-                    what,
-                    row: row_id,
-                    t: row.t,
-                    step,
-                });
-            }
+        if let Some(at) = rows.prepare(end, limits) {
+            let (row, t, step_size) = (place(rows.id[at]), rows.t[at], rows.h[at]);
+            return Err(SolveError::StepTooSmall { row, t, step_size });
         }
-        x.select_rows(&w.accept, &w.next);
-        let (head, tail) = w.slopes.split_at_mut(stages - 1);
+        let state = part.as_mut().unwrap_or(&mut *x);
+        w.attempt(tableau, rhs, &rows, end, tolerance, state, dense.as_mut())?;
+        if dense.is_some() {
+            w.from.copy_from_slice(&rows.t);
+        }
+        let sum = rows.judge(&w.error, &controller, end, limits, &mut w.accept);
+        if let Some(at) = (sum.broken > 0).then(|| rows.broken(&w.error, limits)).flatten() {
+            let what = if w.row_is_finite(at) { "state" } else { "score" };
+            let (row, t) = (place(rows.id[at]), rows.t[at]);
+            return Err(SolveError::NonFinite {
+                what,
+                row,
+                t,
+                step: attempts,
+            });
+        }
+        if let Some(dense) = &mut dense {
+            let slopes = [&w.slopes[0], &w.slopes[LAST]];
+            dense.record(tableau, &rows, (state, &w.from), &w.next, slopes, &w.accept);
+        }
+        state.select_rows(&w.accept, &w.next);
+        let (head, tail) = w.slopes.split_at_mut(LAST);
         head[0].select_rows(&w.accept, &tail[0]);
-        let t = rows.iter().map(|row| row.t).fold(end, f64::max);
+
+        attempts += 1;
+        stats.nfe += evaluations;
+        stats.rejected += sum.rejected;
+        stats.row_evaluations += evaluations * active;
+        active -= sum.finished;
         info = StepInfo {
-            t,
-            nfe: info.nfe + stages as u64 - 1,
+            t: sum.t,
+            nfe: stats.nfe,
             ..info
         };
-        if round(&info, x).is_break() {
-            stop = StopReason::Stopped;
+        let flow = if let Some(dense) = &mut dense {
+            dense.show(x, |step, t, x| show(&StepInfo { step, t, ..info }, x))
+        } else {
+            if let Some(part) = &part {
+                x.scatter(part, &rows.id);
+            }
+            show(&info, x)
+        };
+        if flow.is_break() {
+            stats.stop = StopReason::Stopped;
             break;
         }
         info.step += 1;
+        if may_leave && active > 0 && worth_leaving(rows.len(), active as usize) {
+            stats.steps = stats.steps.max(rows.most_accepted());
+            may_leave = w.leave(&mut rows, x, &mut part);
+        }
     }
-    let evaluations = |row: &Row| 2 + (stages as u64 - 1) * row.attempts;
-    Ok(AdaptiveStats {
-        nfe: rows.iter().map(evaluations).max().unwrap_or(0),
-        steps: rows.iter().map(|row| row.accepted).max().unwrap_or(0),
-        rejected: rows.iter().map(|row| row.attempts - row.accepted).sum(),
-        row_evaluations: rows.iter().map(evaluations).sum(),
-        stop,
-    })
+    stats.steps = stats.steps.max(rows.most_accepted());
+    Ok(stats)
 }
 
-/// Whether the next step of the row would be too small to take.
-fn too_small(row: &Row, limits: Limits) -> bool {
-    row.h < limits.min_step.max(10.0 * f64::EPSILON * row.t.abs())
+/// Whether enough rows are done to move the others together: an eighth, and some SIMD lanes full.
+fn worth_leaving(rows: usize, active: usize) -> bool {
+    rows - active >= 16 && 8 * active <= 7 * rows
 }
 
-/// Fits the next attempt to the end time and checks the limits.
-fn prepare(row: &mut Row, end: f64, limits: Limits, index: u64) -> Result<(), SolveError> {
-    if row.attempts >= limits.max_steps {
-        return Err(SolveError::StepLimit {
-            row: index,
-            t: row.t,
-            steps: limits.max_steps,
-        });
-    }
-    let left = row.t - end;
-    row.last = 1.01 * row.h >= left;
-    if row.last {
-        row.h = left;
-    } else if too_small(row, limits) {
-        return Err(SolveError::StepTooSmall {
-            row: index,
-            t: row.t,
-            step_size: row.h,
-        });
-    }
-    row.attempts += 1;
-    Ok(())
-}
-
-/// Books an attempt; returns whether it counts.
-fn judge(row: &mut Row, error: f64, controller: &PiController, end: f64) -> bool {
-    let decision = controller.decide(error, &mut row.memory);
-    if !decision.accept {
-        row.h *= decision.factor;
-        return false;
-    }
-    row.accepted += 1;
-    if row.last {
-        (row.t, row.h) = (end, 0.0);
-    } else {
-        (row.t, row.h) = ((row.t - row.h).max(end), row.h * decision.factor);
-    }
-    true
-}
+/// Slot of the last slope of a step, free by then.
+const LAST: usize = 2;
+/// Slot of the error estimate, which takes the place of the second slope.
+const ERROR: usize = 1;
 
 /// Everything that a run allocates.
 struct Work<S> {
+    /// Slopes of all stages but the last one, whose slope goes to [`LAST`].
     slopes: Vec<S>,
     next: S,
-    /// The stage whose slope the error estimate does not use: the estimate is written there.
-    free: usize,
     /// Times of the evaluation, one a row.
     t: Vec<f64>,
-    /// Factors of the slopes, one vector a stage.
-    coefs: [Vec<f64>; MAX_STAGES],
+    /// Times before the step, for dense output.
+    from: Vec<f64>,
     error: Vec<f64>,
     accept: Vec<bool>,
+    /// Positions of the rows under way.
+    positions: Vec<usize>,
 }
 
 impl<S: State> Work<S> {
     fn new(tableau: &Tableau, x: &S) -> Self {
+        assert!(
+            tableau.error.is_some() && tableau.first_same_as_last && tableau.evaluations() > LAST,
+            "adaptive tableaus carry an error estimate and are first-same-as-last"
+        );
         let rows = x.rows();
-        let error = tableau.error.unwrap_or_default();
-        let free = (1..tableau.stages() - 1)
-            .find(|&j| error.get(j) == Some(&0.0))
-            .unwrap_or(tableau.stages());
-        let slopes = tableau.stages() + usize::from(free == tableau.stages());
         Self {
-            slopes: (0..slopes).map(|_| x.zeros_like()).collect(),
+            slopes: (0..tableau.evaluations()).map(|_| x.zeros_like()).collect(),
             next: x.zeros_like(),
-            free,
             t: vec![0.0; rows],
-            coefs: std::array::from_fn(|_| vec![0.0; rows]),
+            from: vec![0.0; rows],
             error: vec![0.0; rows],
             accept: vec![false; rows],
+            positions: Vec::with_capacity(rows),
         }
+    }
+
+    /// One step of every row into `next`, its last slope into [`LAST`], its scaled error for a step of size 1.
+    #[allow(clippy::too_many_arguments)]
+    fn attempt<R: Rhs<S>>(
+        &mut self,
+        tableau: &Tableau,
+        rhs: &mut R,
+        rows: &Rows,
+        end: f64,
+        tolerance: Tolerance,
+        x: &S,
+        dense: Option<&mut Dense<S>>,
+    ) -> Result<(), SolveError> {
+        let last = tableau.evaluations();
+        for stage in 1..last {
+            self.argument(tableau, stage, rows, end, x);
+            rhs.eval(&self.next, Coef::PerRow(&self.t), &mut self.slopes[stage])?;
+        }
+        self.argument(tableau, last, rows, end, x);
+        if let Some(dense) = dense {
+            dense.bend_begins(tableau, &self.slopes);
+        }
+        let weights = tableau.error.unwrap_or_default();
+        self.estimate(weights);
+        rhs.eval(&self.next, Coef::PerRow(&self.t), &mut self.slopes[LAST])?;
+        let (head, tail) = self.slopes.split_at_mut(LAST);
+        head[ERROR].axpy(Coef::All(weights[last]), &tail[0]);
+        head[ERROR].error_rows(x, &self.next, tolerance, &mut self.error);
+        Ok(())
     }
 
     /// Argument and times of a stage.
-    fn stage(&mut self, tableau: &Tableau, stage: usize, rows: &[Row], end: f64, x: &S) {
-        let c = tableau.c[stage];
-        for (t, row) in self.t.iter_mut().zip(rows) {
-            *t = if row.done() || (row.last && c == 1.0) {
-                end
-            } else {
-                (row.t - c * row.h).max(end)
-            };
+    fn argument(&mut self, tableau: &Tableau, stage: usize, rows: &Rows, end: f64, x: &S) {
+        rows.stage_times(tableau.c[stage], end, &mut self.t);
+        let mut terms = [(0.0, x); MAX_STAGES];
+        let mut used = 0;
+        for (weight, slope) in tableau.a[stage].iter().zip(&self.slopes) {
+            if *weight != 0.0 {
+                terms[used] = (-weight, slope);
+                used += 1;
+            }
         }
-        let weights = tableau.a[stage];
-        scale_weights(&mut self.coefs, weights, rows);
-        combine(&mut self.next, Some(x), &self.coefs, weights, &self.slopes, &[]);
+        self.next.stage(x, &rows.h, &terms[..used]);
     }
 
-    /// Scaled error of each row.
-    fn estimate(&mut self, weights: &[f64], rows: &[Row], tolerance: Tolerance, x: &S) {
-        scale_weights(&mut self.coefs, weights, rows);
-        let (before, rest) = self.slopes.split_at_mut(self.free);
-        let (estimate, after) = rest.split_first_mut().expect("the free slot exists");
-        combine(estimate, None, &self.coefs, weights, before, after);
-        estimate.error_rows(x, &self.next, tolerance, &mut self.error);
+    /// The part of the error estimate that the stages before the last one give, into [`ERROR`].
+    fn estimate(&mut self, weights: &[f64]) {
+        let (head, tail) = self.slopes.split_at_mut(ERROR);
+        let Some((estimate, tail)) = tail.split_first_mut() else {
+            return;
+        };
+        let mut terms = [(Coef::All(weights[0]), &head[0]); MAX_STAGES];
+        let mut used = 1;
+        for (weight, slope) in weights[ERROR + 1..].iter().zip(&*tail) {
+            terms[used] = (Coef::All(*weight), slope);
+            used += 1;
+        }
+        if weights[ERROR] == 0.0 {
+            estimate.lincomb(&terms[..used]);
+        } else {
+            estimate.accumulate(Coef::All(weights[ERROR]), &terms[..used]);
+        }
+    }
+
+    /// Takes the rows that are done out of the working states; `false` where the state cannot give up rows.
+    fn leave(&mut self, rows: &mut Rows, x: &S, part: &mut Option<S>) -> bool {
+        rows.active(&mut self.positions);
+        let count = self.positions.len();
+        if !self.next.cut_rows(count) {
+            return false;
+        }
+        let (positions, slopes) = (&self.positions, &mut self.slopes);
+        if let Some(part) = part {
+            self.next.gather(part, positions);
+            mem::swap(&mut self.next, part);
+            slopes[ERROR].cut_rows(count);
+            let (first, others) = slopes.split_at_mut(ERROR);
+            others[0].gather(&first[0], positions);
+            slopes.swap(0, ERROR);
+            self.next.cut_rows(count);
+            for slope in &mut slopes[ERROR..] {
+                slope.cut_rows(count);
+            }
+        } else {
+            // Room is made first: together with `x` the smaller states take no more than those before.
+            let evaluations = slopes.len();
+            slopes.truncate(1);
+            let mut moved = self.next.clone();
+            moved.gather(&slopes[0], positions);
+            slopes[0] = moved;
+            let mut moved = slopes[0].clone();
+            moved.gather(x, positions);
+            self.next = moved.clone();
+            slopes.extend((1..evaluations).map(|_| moved.clone()));
+            *part = Some(moved);
+        }
+        rows.keep(positions);
+        self.t.truncate(count);
+        self.from.truncate(count);
+        self.error.truncate(count);
+        self.accept.truncate(count);
+        true
     }
 
     /// Whether the slopes of a row are finite; for messages only.
     fn row_is_finite(&self, wanted: usize) -> bool {
         let mut finite = true;
-        for (_, slope) in self
-            .slopes
-            .iter()
-            .enumerate()
-            .filter(|(slot, _)| *slot != self.free)
-        {
+        for slope in &self.slopes {
             slope.read_rows(&mut |row, values| {
                 finite &= row != wanted || values.iter().all(|value| value.is_finite());
             });
         }
         finite
     }
-}
-
-/// `coefs_j[row] <- -weights_j h_row`.
-fn scale_weights(coefs: &mut [Vec<f64>], weights: &[f64], rows: &[Row]) {
-    for (coefs, weight) in coefs
-        .iter_mut()
-        .zip(weights)
-        .filter(|(_, weight)| **weight != 0.0)
-    {
-        for (coef, row) in coefs.iter_mut().zip(rows) {
-            *coef = -weight * row.h;
-        }
-    }
-}
-
-/// `out <- x + sum_j coefs_j slopes_j` in one pass, over the stages with a weight; without `x` the sum alone. The slopes are
-/// `before`, then one that has no weight where there are any `after`, then those.
-fn combine<S: State>(
-    out: &mut S,
-    x: Option<&S>,
-    coefs: &[Vec<f64>],
-    weights: &[f64],
-    before: &[S],
-    after: &[S],
-) {
-    let mut terms = [(Coef::All(1.0), x.unwrap_or(&before[0])); MAX_STAGES + 1];
-    let mut used = usize::from(x.is_some());
-    let later = after
-        .iter()
-        .enumerate()
-        .map(|(j, slope)| (before.len() + 1 + j, slope));
-    let slopes = before.iter().enumerate().chain(later);
-    for (j, slope) in slopes
-        .take_while(|(j, _)| *j < weights.len())
-        .filter(|(j, _)| weights[*j] != 0.0)
-    {
-        terms[used] = (Coef::PerRow(&coefs[j]), slope);
-        used += 1;
-    }
-    out.lincomb(&terms[..used]);
-}
-
-/// The start step of every row (Hairer, Norsett and Wanner 1993, II.4, "starting step size").
-fn first_steps<S: State, R: Rhs<S>>(
-    tableau: &Tableau,
-    rhs: &mut R,
-    start: f64,
-    end: f64,
-    tolerance: Tolerance,
-    x: &S,
-    w: &mut Work<S>,
-) -> Result<Vec<Row>, SolveError> {
-    let span = start - end;
-    let [state_norm, slope_norm, h0, change, ..] = &mut w.coefs;
-    x.error_rows(x, x, tolerance, state_norm);
-    w.slopes[0].error_rows(x, x, tolerance, slope_norm);
-    for ((h, state), slope) in h0.iter_mut().zip(&*state_norm).zip(&*slope_norm) {
-        let guess = if *state < 1e-5 || *slope < 1e-5 {
-            1e-6 * span
-        } else {
-            0.01 * state / slope
-        };
-        *h = -(guess.min(span));
-    }
-    w.next
-        .lincomb(&[(Coef::All(1.0), x), (Coef::PerRow(h0), &w.slopes[0])]);
-    for (t, h) in w.t.iter_mut().zip(&*h0) {
-        *t = (start + h).max(end);
-    }
-    let (first, others) = w.slopes.split_at_mut(1);
-    rhs.eval(&w.next, Coef::PerRow(&w.t), &mut others[0])?;
-    others[0].axpy(Coef::All(-1.0), &first[0]);
-    others[0].error_rows(x, x, tolerance, change);
-    let order = f64::from(tableau.order);
-    let row = |index: usize| {
-        let h0 = -h0[index];
-        let steepest = slope_norm[index].max(change[index] / h0);
-        let h1 = if steepest <= 1e-15 {
-            (1e-6 * span).max(1e-3 * h0)
-        } else {
-            (0.01 / steepest).powf(1.0 / order)
-        };
-        let h = if h1.is_finite() && h1 > 0.0 {
-            (100.0 * h0).min(h1)
-        } else {
-            h0
-        };
-        Row {
-            t: start,
-            // Never zero, which would mean a finished row: an infinite slope ends as a step that is too small.
-            h: h.min(span).max(f64::MIN_POSITIVE),
-            last: false,
-            memory: Memory::default(),
-            accepted: 0,
-            attempts: 0,
-        }
-    };
-    Ok((0..x.rows()).map(row).collect())
 }

@@ -1,33 +1,50 @@
 //! Step size control.
 
+use crate::real::Real;
+
 /// The PI controller of Gustafsson (1991) with the constants of Hairer, Norsett and Wanner (1993, II.4 and IV.2):
 /// `h' = h / clamp(err^a / err_old^b / safety)`. Errors are in units of the tolerance: a step with `err <= 1` is accepted.
+///
+/// Powers are taken by base-2 logarithms of this crate, without branches: a loop over rows runs in SIMD lanes.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct PiController {
     /// Exponent of the error of this step.
     proportional: f64,
     /// Exponent of the error of the last accepted step.
     integral: f64,
-    /// Factor below one that keeps the next step from being just too long.
-    safety: f64,
+    /// Base-2 logarithm of a factor below one that keeps the next step from being just too long.
+    log2_safety: f64,
     /// Smallest factor between steps.
     shrink: f64,
     /// Largest factor between steps.
     grow: f64,
+    /// Its base-2 logarithm.
+    log2_grow: f64,
 }
 
 /// What a row remembers of its steps.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Memory {
-    last_error: f64,
-    rejected: bool,
+    /// Base-2 logarithm of the error of the last accepted step.
+    pub(super) log2_error: f64,
+    /// Largest factor allowed for the next step: 1 directly after a rejection.
+    pub(super) most: f64,
 }
+
+/// `log2(1e-4)`: what counts as the error before the first step, and the smallest error remembered.
+const LOG2_SMALLEST: f64 = -13.287_712_379_549_449;
+
+/// Errors beyond these give the factor at its bound whatever else.
+const BOUNDS: (f64, f64) = (1e-12, 1e12);
+
+/// The largest factor between steps.
+const GROW: f64 = 10.0;
 
 impl Default for Memory {
     fn default() -> Self {
         Self {
-            last_error: 1e-4,
-            rejected: false,
+            log2_error: LOG2_SMALLEST,
+            most: GROW,
         }
     }
 }
@@ -48,38 +65,41 @@ impl PiController {
         Self {
             proportional: 1.0 / f64::from(order) - 0.75 * integral,
             integral,
-            safety: 0.9,
+            log2_safety: 0.9_f64.log2(),
             shrink: 0.2,
-            grow: 10.0,
+            grow: GROW,
+            log2_grow: GROW.log2(),
         }
     }
 
     /// Judges a step by its error. An error that is not finite shrinks the step as far as allowed.
+    #[inline(always)]
     pub fn decide(&self, error: f64, memory: &mut Memory) -> Decision {
-        if !error.is_finite() {
-            memory.rejected = true;
-            return Decision {
-                accept: false,
-                factor: self.shrink,
-            };
-        }
-        let proportional = error.powf(self.proportional);
-        if error > 1.0 {
-            memory.rejected = true;
-            return Decision {
-                accept: false,
-                factor: (self.safety / proportional).max(self.shrink),
-            };
-        }
-        let factor = self.safety * memory.last_error.powf(self.integral) / proportional;
-        let most = if memory.rejected { 1.0 } else { self.grow };
+        let accept = error <= 1.0;
+        let bounded = if error < BOUNDS.1 { error } else { BOUNDS.1 };
+        let bounded = if bounded > BOUNDS.0 { bounded } else { BOUNDS.0 };
+        let log2_error = bounded.log2_positive();
+        let integral = if accept {
+            self.integral * memory.log2_error
+        } else {
+            0.0
+        };
+        let exponent = self.log2_safety + integral - self.proportional * log2_error - self.log2_grow;
+        let factor = self.grow * (if exponent < 0.0 { exponent } else { 0.0 }).exp2_nonpositive();
+        let factor = if factor > self.shrink { factor } else { self.shrink };
+        let capped = if factor < memory.most { factor } else { memory.most };
+        let remembered = if log2_error > LOG2_SMALLEST {
+            log2_error
+        } else {
+            LOG2_SMALLEST
+        };
         *memory = Memory {
-            last_error: error.max(1e-4),
-            rejected: false,
+            log2_error: if accept { remembered } else { memory.log2_error },
+            most: if accept { self.grow } else { 1.0 },
         };
         Decision {
-            accept: true,
-            factor: factor.clamp(self.shrink, self.grow).min(most),
+            accept,
+            factor: if accept { capped } else { factor },
         }
     }
 }

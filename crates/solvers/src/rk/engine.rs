@@ -16,17 +16,18 @@ pub struct Stages<S> {
 }
 
 impl<S: State> Stages<S> {
-    /// `stages() + 1` states of the shape of `x`.
+    /// `evaluations() + 1` states of the shape of `x`.
     pub fn new(tableau: &Tableau, x: &S) -> Self {
         Self {
-            slopes: (0..tableau.stages()).map(|_| x.zeros_like()).collect(),
+            slopes: (0..tableau.evaluations()).map(|_| x.zeros_like()).collect(),
             next: x.zeros_like(),
         }
     }
 }
 
 /// `x <- x + h sum_i b_i k_i` over the step from `from` to `to`, `h = to - from` of either sign. Stage times with `c = 1` are
-/// `to` itself, so that nothing is evaluated outside the step.
+/// `to` itself, so that nothing is evaluated outside the step. The stage that a first-same-as-last pair has for its error estimate
+/// is left out.
 ///
 /// # Errors
 /// Those of the right-hand side.
@@ -39,7 +40,7 @@ pub fn step<S: State, R: Rhs<S>>(
     w: &mut Stages<S>,
 ) -> Result<(), SolveError> {
     let h = to - from;
-    for (stage, row) in tableau.a.iter().enumerate() {
+    for (stage, row) in tableau.a.iter().enumerate().take(tableau.evaluations()) {
         let t = if tableau.c[stage] == 1.0 {
             to
         } else {

@@ -3,7 +3,10 @@
 
 pub mod adaptive;
 pub mod controller;
+mod dense;
 pub mod engine;
+mod rows;
+mod start;
 pub mod tableau;
 
 use crate::{Coef, SolveError, State};
@@ -16,4 +19,9 @@ pub trait Rhs<S: State> {
     /// # Errors
     /// Those of the score function behind it.
     fn eval(&mut self, x: &S, t: Coef, dx: &mut S) -> Result<(), SolveError>;
+
+    /// As [`crate::ScoreFn::takes_any_rows`].
+    fn takes_any_rows(&self) -> bool {
+        false
+    }
 }

@@ -5,14 +5,15 @@ use super::march::{GridMethod, march};
 use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StopReason};
 use crate::flow::Flow;
 use crate::observe::NanGuard;
-use crate::rk::adaptive::{Limits, integrate};
+use crate::rk::adaptive::{Limits, integrate_saving};
 use crate::rk::engine::{Stages, step};
 use crate::rk::tableau::Tableau;
 use crate::{Observer, SolveError, State, StepInfo};
 
 /// The probability flow by an explicit Runge-Kutta method on a grid.
 ///
-/// Evaluations: `steps` times the stages, and one for the final Tweedie step. Memory: two states and one a stage.
+/// Evaluations: `steps` times those of a step ([`Tableau::evaluations`]), and one for the final Tweedie step. Memory: two states and
+/// one an evaluation, so eight at most.
 /// Sources: [`Flow`] and the tableaus.
 #[derive(Debug, Clone)]
 pub struct FixedOde {
@@ -78,23 +79,22 @@ impl<S: State> GridMethod<S> for Run<'_, S> {
 
 /// The probability flow by an embedded Runge-Kutta pair in `t`, one step size per row.
 ///
-/// Evaluations and memory: [`integrate`]; one evaluation more for the final Tweedie step. Observers see a round of
-/// attempts as a step; rows then stand at different times.
+/// Evaluations and memory: [`crate::rk::adaptive::integrate`]; one evaluation more for the final Tweedie step. Observers see a round
+/// of attempts as a step; rows then stand at different times. With `save_at` they see the state at the times given instead, all
+/// rows at one time: [`integrate_saving`].
 #[derive(Debug, Clone)]
 pub struct AdaptiveOde {
     pub(crate) tableau: &'static Tableau,
     pub(crate) t_start: f64,
     pub(crate) t_end: f64,
     pub(crate) limits: Limits,
+    pub(crate) save_at: Vec<f64>,
     pub(crate) final_step: Final,
 }
 
 impl<S: State> Sampler<S> for AdaptiveOde {
     fn info(&self) -> MethodInfo {
-        MethodInfo {
-            evaluations: self.tableau.stages() as u32 - 1,
-            ..info(self.tableau)
-        }
+        info(self.tableau)
     }
 
     fn t_start(&self) -> f64 {
@@ -113,14 +113,14 @@ impl<S: State> Sampler<S> for AdaptiveOde {
         };
         observer.start(&start, x);
         let (from, to) = (self.t_start, self.t_end);
-        let solved = integrate(
+        let solved = integrate_saving(
             self.tableau,
             &mut flow,
-            from,
-            to,
+            (from, to),
             self.limits,
             job.first_row,
             x,
+            &self.save_at,
             &mut |info, x| observer.step(info, x),
         )?;
         let before = score.nfe();
@@ -144,7 +144,7 @@ fn info(tableau: &Tableau) -> MethodInfo {
     MethodInfo {
         name: tableau.name,
         order: f64::from(tableau.order),
-        evaluations: tableau.stages() as u32,
+        evaluations: tableau.evaluations() as u32,
         stochastic: false,
         couples_rows: false,
     }

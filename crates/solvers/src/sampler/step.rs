@@ -31,6 +31,11 @@ impl<'a, S: State> CountedScore<'a, S> {
         score::evaluate(self.score, x, t, out)
     }
 
+    /// As [`ScoreFn::takes_any_rows`].
+    pub fn takes_any_rows(&self) -> bool {
+        self.score.takes_any_rows()
+    }
+
     /// Evaluations so far.
     pub fn nfe(&self) -> u64 {
         self.nfe.get()

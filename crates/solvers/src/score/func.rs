@@ -38,6 +38,10 @@ impl<T: Real, F: Fn(&[f64], f64, &mut [f64])> ScoreFn<HostBatch<T>> for RowFnSco
         });
         Ok(())
     }
+
+    fn takes_any_rows(&self) -> bool {
+        true
+    }
 }
 
 /// A score given as a function of the whole batch, `f(x, t, out)`: the form in which a closure can use the planes

@@ -7,6 +7,7 @@ use sde_core::{Mixture, Sde};
 use super::coefs::{Cache, Coefs};
 use super::kernels::{Batch, LANES, full, isotropic, small};
 use super::per_row::{Scratch, Spectra, Strip, Wanted, strip};
+use super::small_rows::{Piece, small_rows};
 use crate::real::Real;
 use crate::simd::{self, kernels};
 use crate::{Coef, HostBatch, ScoreFn, ScoreVjp, SolveError, State};
@@ -74,34 +75,36 @@ impl<T: Real> MixtureScore<T> {
             .get(t, || Coefs::new(&self.mixture.noised(self.sde.marginal(t))))
     }
 
+    /// `mean_coef` and `std^2` of the rows from `start` on, the same bits for one time and for one a row.
+    fn marginals(&self, t: Coef, start: usize, mean_coef: &mut [f64], var: &mut [f64]) {
+        match t {
+            Coef::PerRow(times) => self
+                .sde
+                .marginals(&times[start..start + var.len()], mean_coef, var),
+            Coef::All(t) => {
+                let [mut one, mut other] = [[0.0]; 2];
+                self.sde.marginals(&[t], &mut one, &mut other);
+                mean_coef.fill(one[0]);
+                var.fill(other[0]);
+            }
+        }
+    }
+
+    /// Score and what else is wanted, in eigenbases: any number of components and dimensions.
     fn by_rows(&self, x: &HostBatch<T>, t: Coef, score: &mut HostBatch<T>, mut wanted: Wanted<T>) {
         let rows = x.rows();
         let mut scratch = self.spectra.scratch(&wanted);
-        let mut known: Option<(f64, T, T)> = None;
         for start in (0..rows).step_by(LANES) {
             let len = LANES.min(rows - start);
-            let mut at = Strip {
+            let [mut mean_coef, mut var] = [[1.0; LANES]; 2];
+            self.marginals(t, start, &mut mean_coef[..len], &mut var[..len]);
+            let at = Strip {
                 start,
                 len,
                 rows,
-                mean_coef: [T::ONE; LANES],
-                var: [T::ONE; LANES],
+                mean_coef: mean_coef.map(T::from_f64),
+                var: var.map(T::from_f64),
             };
-            for l in 0..len {
-                let t = t.at(start + l);
-                let (mean_coef, var) = match known {
-                    Some((time, mean_coef, var)) if time == t => (mean_coef, var),
-                    _ => {
-                        let kernel = self.sde.marginal(t);
-                        (
-                            T::from_f64(kernel.mean_coef),
-                            T::from_f64(kernel.std * kernel.std),
-                        )
-                    }
-                };
-                known = Some((t, mean_coef, var));
-                (at.mean_coef[l], at.var[l]) = (mean_coef, var);
-            }
             simd::dispatch(StripScore::<T>((
                 &self.spectra,
                 &at,
@@ -112,7 +115,40 @@ impl<T: Real> MixtureScore<T> {
             )));
         }
     }
+
+    /// Score with one time a row of few components in one or two dimensions; `false` where there are more.
+    fn by_small_rows(&self, x: &HostBatch<T>, t: Coef, score: &mut HostBatch<T>) -> bool {
+        let (rows, shape) = (x.rows(), (x.row_len(), self.mixture.components()));
+        for start in (0..rows).step_by(PIECE) {
+            let len = PIECE.min(rows - start);
+            let [mut mean_coef, mut var] = [[1.0; PIECE]; 2];
+            self.marginals(t, start, &mut mean_coef[..len], &mut var[..len]);
+            let piece = Piece {
+                x: x.planes(),
+                out: score.planes_mut(),
+                rows,
+                start,
+                mean_coef: &mean_coef[..len],
+                var: &var[..len],
+            };
+            let with = (&self.spectra, piece);
+            match shape {
+                (1, 1) => simd::dispatch(SmallRows::<T, 1, 1>(with)),
+                (1, 2) => simd::dispatch(SmallRows::<T, 1, 2>(with)),
+                (1, 3) => simd::dispatch(SmallRows::<T, 1, 3>(with)),
+                (2, 1) => simd::dispatch(SmallRows::<T, 2, 1>(with)),
+                (2, 2) => simd::dispatch(SmallRows::<T, 2, 2>(with)),
+                (2, 3) => simd::dispatch(SmallRows::<T, 2, 3>(with)),
+                (2, 4) => simd::dispatch(SmallRows::<T, 2, 4>(with)),
+                _ => return false,
+            }
+        }
+        true
+    }
 }
+
+/// Rows whose kernels are computed at a time.
+const PIECE: usize = 256;
 
 impl<T: Real> ScoreFn<HostBatch<T>> for MixtureScore<T> {
     fn score(&self, x: &HostBatch<T>, t: Coef, out: &mut HostBatch<T>) -> Result<(), SolveError> {
@@ -126,9 +162,17 @@ impl<T: Real> ScoreFn<HostBatch<T>> for MixtureScore<T> {
         }
         match t {
             Coef::All(t) => one_time(&self.coefs(t), (x.planes(), out.planes_mut(), x.rows())),
-            Coef::PerRow(_) => self.by_rows(x, t, out, Wanted::Score),
+            Coef::PerRow(_) => {
+                if !self.by_small_rows(x, t, out) {
+                    self.by_rows(x, t, out, Wanted::Score);
+                }
+            }
         }
         Ok(())
+    }
+
+    fn takes_any_rows(&self) -> bool {
+        true
     }
 }
 
@@ -182,6 +226,7 @@ kernels! {
     Small<'a, T, const D: usize, const K: usize>((&'a Coefs<T>, Batch<'a, T>)) -> () = small;
     Isotropic<'a, T, const L: usize>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; L]])) -> () = isotropic;
     Full<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]], &'a mut [[T; LANES]])) -> () = full;
+    SmallRows<'a, T, const D: usize, const K: usize>((&'a Spectra<T>, Piece<'a, T>)) -> () = small_rows;
     StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Wanted<'a, T>, &'a mut Scratch<T>)) -> () = strip;
 }
 
@@ -281,7 +326,6 @@ mod tests {
             score
                 .score_vjp(&x, Coef::All(*t), &v, &mut with, &mut vjp)
                 .unwrap();
-            assert_eq!(with, each);
             let noised = mixture.noised(sde.marginal(*t));
             let wide = |batch: &HostBatch<T>| batch.to_rows().mapv(T::to_f64);
             let (x, v) = (wide(&x), wide(&v));
@@ -292,13 +336,14 @@ mod tests {
                     .zip(expected)
                     .fold(0.0_f64, |m, (g, e)| m.max((g - e).abs() / scale))
             };
-            let (one, each, vjp) = (wide(&one), wide(&each), wide(&vjp));
+            let (one, each, with, vjp) = (wide(&one), wide(&each), wide(&with), wide(&vjp));
             for row in 0..rows {
                 let (mut s, mut jv) = (vec![0.0; dim], vec![0.0; dim]);
                 noised.score_jvp(&x.row(row).to_vec(), &v.row(row).to_vec(), &mut s, &mut jv);
                 worst = worst
                     .max(close(&one, row, &s))
                     .max(close(&each, row, &s))
+                    .max(close(&with, row, &s))
                     .max(close(&vjp, row, &jv));
             }
         }

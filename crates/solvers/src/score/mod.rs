@@ -6,6 +6,7 @@ mod func;
 mod kernels;
 mod mixture;
 mod per_row;
+mod small_rows;
 
 pub use func::{FnScore, RowFnScore};
 pub use mixture::MixtureScore;
@@ -23,6 +24,12 @@ pub trait ScoreFn<S: State> {
     /// # Errors
     /// [`SolveError::Score`] when the model fails; samplers check for values that are not finite themselves.
     fn score(&self, x: &S, t: Coef, out: &mut S) -> Result<(), SolveError>;
+
+    /// Whether a batch may hold any rows of the run, in any order: nothing is known by the number of a row, no label and no
+    /// observation. Adaptive methods then stop evaluating rows that have reached the end. `false` unless a model says otherwise.
+    fn takes_any_rows(&self) -> bool {
+        false
+    }
 }
 
 /// Score and `v^T J`, `J` the Jacobian of the score: what divergences and guidance are made of.
@@ -64,6 +71,10 @@ pub trait ScoreVjp<S: State>: ScoreFn<S> {
 impl<S: State, F: ScoreFn<S> + ?Sized> ScoreFn<S> for &F {
     fn score(&self, x: &S, t: Coef, out: &mut S) -> Result<(), SolveError> {
         (**self).score(x, t, out)
+    }
+
+    fn takes_any_rows(&self) -> bool {
+        (**self).takes_any_rows()
     }
 }
 

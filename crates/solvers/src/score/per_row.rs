@@ -18,16 +18,18 @@ use crate::real::Real;
 #[derive(Debug)]
 pub(super) struct Spectra<T> {
     pub(super) dim: usize,
-    components: Vec<Spectrum<T>>,
+    pub(super) components: Vec<Spectrum<T>>,
 }
 
+/// One component.
 #[derive(Debug)]
-struct Spectrum<T> {
+pub(super) struct Spectrum<T> {
+    pub(super) weight: T,
     log_weight: T,
-    mean: Vec<T>,
-    values: Vec<T>,
+    pub(super) mean: Vec<T>,
+    pub(super) values: Vec<T>,
     /// Row-major, eigenvectors in columns; `None` where the covariance is diagonal.
-    vectors: Option<Vec<T>>,
+    pub(super) vectors: Option<Vec<T>>,
 }
 
 impl<T: Real> Spectra<T> {
@@ -43,6 +45,7 @@ impl<T: Real> Spectra<T> {
                     .all(|(at, c)| at % (dim + 1) == 0 || *c == 0.0);
                 let (values, vectors) = eigen::symmetric(cov, dim);
                 Spectrum {
+                    weight: T::from_f64(mixture.weight(k)),
                     log_weight: T::from_f64(mixture.weight(k).log2()),
                     mean: cast(mixture.component_mean(k)),
                     values: cast(&values),

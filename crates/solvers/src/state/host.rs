@@ -7,12 +7,13 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::{Coef, RowUpdate, State, Tolerance};
+use super::reduce::{all_finite, dot_rows, error_rows, error_rows_max, select_rows};
+use super::{Coef, RowUpdate, State, Tolerance, per_row};
 use crate::real::Real;
 use crate::simd::{self, kernels};
 
 /// Rows whose coefficients are cast at a time.
-const STRIP: usize = 64;
+pub(super) const STRIP: usize = 64;
 /// Terms that [`State::lincomb`] adds in one pass.
 const FUSED: usize = 4;
 
@@ -224,6 +225,75 @@ impl<T: Real> State for HostBatch<T> {
         self.add_terms(tail);
     }
 
+    fn stage(&mut self, x: &Self, h: &[f64], terms: &[(f64, &Self)]) {
+        self.assert_same_shape(x);
+        assert_eq!(h.len(), self.rows, "one number a row");
+        for (_, k) in terms {
+            self.assert_same_shape(k);
+        }
+        if terms.is_empty() {
+            self.copy_from(x);
+        } else if self.rows > 0 {
+            per_row::run_stage(&mut self.values, &x.values, h, terms);
+        }
+    }
+
+    fn accumulate(&mut self, a: Coef, terms: &[(Coef, &Self)]) {
+        for (_, x) in terms {
+            self.assert_same_shape(x);
+        }
+        if self.rows == 0 {
+            return;
+        }
+        let mut a = a;
+        for group in terms.chunks(per_row::FUSED) {
+            per_row::run_accumulate(&mut self.values, self.rows, a, group);
+            a = Coef::All(1.0);
+        }
+        if terms.is_empty() {
+            self.scale(a);
+        }
+    }
+
+    fn cut_rows(&mut self, rows: usize) -> bool {
+        assert!(rows <= self.rows, "rows are cut, not added");
+        for d in 1..self.dim {
+            self.values
+                .copy_within(d * self.rows..d * self.rows + rows, d * rows);
+        }
+        self.values.truncate(rows * self.dim);
+        self.rows = rows;
+        true
+    }
+
+    fn gather(&mut self, src: &Self, rows: &[usize]) {
+        assert_eq!(
+            (rows.len(), src.dim),
+            (self.rows, self.dim),
+            "one row listed a row"
+        );
+        for d in 0..self.dim {
+            let from = src.plane(d);
+            for (to, row) in self.plane_mut(d).iter_mut().zip(rows) {
+                *to = from[*row];
+            }
+        }
+    }
+
+    fn scatter(&mut self, src: &Self, rows: &[usize]) {
+        assert_eq!(
+            (rows.len(), src.dim),
+            (src.rows, self.dim),
+            "one row listed a row"
+        );
+        for d in 0..self.dim {
+            let to = self.plane_mut(d);
+            for (from, row) in src.plane(d).iter().zip(rows) {
+                to[*row] = *from;
+            }
+        }
+    }
+
     fn first_non_finite_row(&self) -> Option<usize> {
         if self.rows == 0 || simd::dispatch(AllFinite::<T>(&self.values)) {
             return None;
@@ -346,73 +416,4 @@ fn scale<T: Real>((y, rows, a): (&mut [T], usize, Coef)) {
             }
         }
     }
-}
-
-#[inline(always)]
-fn dot_rows<T: Real>((x, y, out): (&[T], &[T], &mut [f64])) {
-    let rows = out.len();
-    out.fill(0.0);
-    for (x, y) in x.chunks_exact(rows).zip(y.chunks_exact(rows)) {
-        for i in 0..rows {
-            out[i] += x[i].to_f64() * y[i].to_f64();
-        }
-    }
-}
-
-#[inline(always)]
-fn error_rows<T: Real>(args: (&[T], &[T], &[T], Tolerance, &mut [f64])) {
-    scaled_rows(args, |tol, a, b| {
-        // The larger one, or the NaN if there is one.
-        #[allow(clippy::eq_op)]
-        let larger = if a > b || a != a { a } else { b };
-        tol.atol + tol.rtol * larger
-    });
-}
-
-#[inline(always)]
-fn error_rows_max<T: Real>(args: (&[T], &[T], &[T], Tolerance, &mut [f64])) {
-    scaled_rows(args, |tol, a, b| tol.larger(a, b));
-}
-
-/// Root mean square of each row in units of `scale(tol, |y0|, |y1|)`.
-#[inline(always)]
-fn scaled_rows<T: Real>(
-    (error, y0, y1, tol, out): (&[T], &[T], &[T], Tolerance, &mut [f64]),
-    scale: impl Fn(Tolerance, f64, f64) -> f64,
-) {
-    let rows = out.len();
-    out.fill(0.0);
-    let planes = error
-        .chunks_exact(rows)
-        .zip(y0.chunks_exact(rows))
-        .zip(y1.chunks_exact(rows));
-    for ((error, y0), y1) in planes {
-        for i in 0..rows {
-            let ratio = error[i].to_f64() / scale(tol, y0[i].to_f64().abs(), y1[i].to_f64().abs());
-            out[i] += ratio * ratio;
-        }
-    }
-    let dim = (error.len() / rows) as f64;
-    for value in out {
-        *value = (*value / dim).sqrt();
-    }
-}
-
-#[inline(always)]
-fn select_rows<T: Real>((y, x, take): (&mut [T], &[T], &[bool])) {
-    let rows = take.len();
-    for (y, x) in y.chunks_exact_mut(rows).zip(x.chunks_exact(rows)) {
-        for i in 0..rows {
-            y[i] = if take[i] { x[i] } else { y[i] };
-        }
-    }
-}
-
-#[inline(always)]
-fn all_finite<T: Real>(values: &[T]) -> bool {
-    let mut bad = false;
-    for value in values {
-        bad |= !value.is_finite();
-    }
-    !bad
 }

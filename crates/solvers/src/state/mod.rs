@@ -1,6 +1,8 @@
 //! The batch that samplers move: rows that never mix.
 
 mod host;
+mod per_row;
+mod reduce;
 
 pub use host::HostBatch;
 
@@ -138,6 +140,41 @@ pub trait State: Clone + Send {
             }
         }
     }
+
+    /// `self <- x + h sum_k w_k k_k` with one `h` a row, none of the states `self`: a stage of a Runge-Kutta method. The sum is
+    /// formed in order, then scaled, then added. Overridden where one fused pass pays.
+    fn stage(&mut self, x: &Self, h: &[f64], terms: &[(f64, &Self)]) {
+        let Some(((w, k), rest)) = terms.split_first() else {
+            return self.copy_from(x);
+        };
+        self.copy_from(k);
+        self.scale(Coef::All(*w));
+        for (w, k) in rest {
+            self.axpy(Coef::All(*w), k);
+        }
+        self.scale(Coef::PerRow(h));
+        self.axpy(Coef::All(1.0), x);
+    }
+
+    /// `self <- a self + sum_k a_k x_k`, none of the `x_k` is `self`, added in order. Overridden where one fused pass pays.
+    fn accumulate(&mut self, a: Coef, terms: &[(Coef, &Self)]) {
+        self.scale(a);
+        for (a, x) in terms {
+            self.axpy(*a, x);
+        }
+    }
+
+    /// Keeps the first `rows` rows only, without allocating. `false` where a state cannot change its number of rows, which is the
+    /// default: solvers then go on with all rows. A state that can has [`State::gather`] and [`State::scatter`] too.
+    fn cut_rows(&mut self, _rows: usize) -> bool {
+        false
+    }
+
+    /// `self[i] <- src[rows[i]]`; `self` has as many rows as are listed. See [`State::cut_rows`].
+    fn gather(&mut self, _src: &Self, _rows: &[usize]) {}
+
+    /// `self[rows[i]] <- src[i]`; `src` has as many rows as are listed. See [`State::cut_rows`].
+    fn scatter(&mut self, _src: &Self, _rows: &[usize]) {}
 
     /// The first row that holds a value that is not finite. Overridden where a cheaper pass exists.
     fn first_non_finite_row(&self) -> Option<usize> {

@@ -98,12 +98,22 @@ fn tables() -> impl Strategy<Value = SamplerConfig> {
                 })
             },
         );
-    let methods = choice(&[M::Euler, M::Heun, M::Midpoint, M::Rk4, M::Dp5, M::Dp5]);
+    let methods = choice(&[M::Euler, M::Heun, M::Midpoint, M::Rk4, M::Bosh3, M::Dp5, M::Tsit5]);
     let maybe = || proptest::option::weighted(0.4, number());
     let limit = proptest::option::weighted(0.2, 0_u64..40);
-    let ode = (common(), methods, maybe(), maybe(), limit, maybe()).prop_map(
-        |((steps, t_start, t_end, final_step, grid), method, rtol, atol, max_steps, min_step)| {
-            let adaptive = method == M::Dp5;
+    let saved = proptest::option::weighted(0.2, proptest::collection::vec(number(), 0..4));
+    let ode = (common(), methods, maybe(), maybe(), limit, maybe(), saved, 0..4).prop_map(
+        |(
+            (steps, t_start, t_end, final_step, grid),
+            method,
+            rtol,
+            atol,
+            max_steps,
+            min_step,
+            save_at,
+            kind,
+        )| {
+            let adaptive = matches!(method, M::Bosh3 | M::Dp5 | M::Tsit5) && kind > 0;
             SamplerConfig::Ode(OdeConfig {
                 steps: steps.filter(|_| !adaptive),
                 grid: grid.filter(|_| !adaptive),
@@ -111,6 +121,7 @@ fn tables() -> impl Strategy<Value = SamplerConfig> {
                 atol: atol.filter(|_| adaptive),
                 max_steps: max_steps.filter(|_| adaptive),
                 min_step: min_step.filter(|_| adaptive),
+                save_at: save_at.filter(|_| adaptive),
                 t_start,
                 t_end,
                 final_step,

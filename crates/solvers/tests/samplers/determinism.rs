@@ -12,7 +12,7 @@ use crate::common::{config, mixture, sde};
 
 const ROWS: usize = 300;
 
-const TABLES: [(&str, &str); 13] = [
+const TABLES: [(&str, &str); 16] = [
     ("vp", "kind = \"pc\"\nsteps = 25"),
     (
         "ve",
@@ -35,6 +35,15 @@ const TABLES: [(&str, &str); 13] = [
     ("vp", "kind = \"ode\"\nmethod = \"rk4\"\nsteps = 8"),
     ("vp", "kind = \"ode\"\nrtol = 1e-3\natol = 1e-3"),
     ("edm", "kind = \"ode\"\nrtol = 1e-3\natol = 1e-3"),
+    (
+        "ve",
+        "kind = \"ode\"\nmethod = \"bosh3\"\nrtol = 1e-2\natol = 1e-2",
+    ),
+    (
+        "subvp",
+        "kind = \"ode\"\nmethod = \"tsit5\"\nrtol = 1e-3\natol = 1e-3",
+    ),
+    ("vp", "kind = \"ode\"\nmethod = \"tsit5\"\nsteps = 6"),
     (
         "subvp",
         "kind = \"ode\"\nrtol = 1e-4\natol = 1e-4\nfinal = \"none\"",

@@ -3,6 +3,7 @@
 
 mod any_input;
 mod common;
+mod dense;
 mod determinism;
 mod distribution;
 mod exact_moments;

@@ -66,3 +66,62 @@ fn observers_watch_and_stop() {
         ControlFlow::Break(())
     );
 }
+
+/// Dense output: all rows at the times asked for, though each has its own steps; the bits of a row are those of a run of that row
+/// alone, the last time is the final state, and a stop leaves the state of its time.
+#[test]
+fn adaptive_methods_show_common_times() {
+    let vp = sde("kind = \"vp\"");
+    let score = oracle(&vp);
+    let run = |method: &str, x: &mut Batch, observer: &mut dyn solvers::Observer<Batch>| {
+        let table = format!(
+            "kind = \"ode\"\nmethod = \"{method}\"\nfinal = \"none\"\nsave_at = [1.0, 0.9, 0.5, 0.1, 0.099, 0.0015, 0.001]"
+        );
+        let noise = HostNoise {
+            seed: 3,
+            first_row: 0,
+        };
+        let job = Job {
+            sde: &*vp,
+            score: &score,
+            noise: &noise,
+            first_row: 0,
+        };
+        sampler(&table, &*vp)
+            .run(&job, x, observer)
+            .expect("the problem is regular")
+    };
+    for method in ["bosh3", "dp5", "tsit5"] {
+        let start = batch(5, 2, |row, d| 0.6 * row as f64 - 1.2 + 0.3 * d as f64);
+        let (mut x, mut trajectory) = (start.clone(), Trajectory::new(1));
+        run(method, &mut x, &mut trajectory);
+        // Start, the seven times, and the end once more.
+        assert_eq!(
+            trajectory.times(),
+            [1.0, 1.0, 0.9, 0.5, 0.1, 0.099, 0.0015, 0.001, 0.001],
+            "{method}"
+        );
+        let states = trajectory.states();
+        assert_eq!((&states[1], &states[7], &states[8]), (&start, &x, &x), "{method}");
+        for row in 0..5 {
+            let mut alone = batch(1, 2, |_, d| start.plane(d)[row]);
+            let mut single = Trajectory::new(1);
+            run(method, &mut alone, &mut single);
+            for (all, one) in states.iter().zip(single.states()) {
+                for d in 0..2 {
+                    assert_eq!(all.plane(d)[row], one.plane(d)[0], "{method} row {row}");
+                }
+            }
+        }
+        let (mut stopped, mut third) = (
+            start.clone(),
+            EarlyStop(|info: &solvers::StepInfo, _: &Batch| info.t == 0.5),
+        );
+        let stats = run(method, &mut stopped, &mut third);
+        assert_eq!(
+            (stats.stop, &stopped),
+            (StopReason::Stopped, &states[3]),
+            "{method}"
+        );
+    }
+}

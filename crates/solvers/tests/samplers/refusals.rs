@@ -54,7 +54,17 @@ fn refused_values_name_their_key() {
             "kind = \"pc\"\npredictor = \"reverse-diffusion\"\nsteps = 5",
             "sampler.steps = 5",
         ),
-        ("kind = \"ode\"\nsteps = 10", "sampler.steps = 10"),
+        ("kind = \"ode\"\nsteps = 0", "sampler.steps = 0"),
+        ("kind = \"ode\"\nsteps = 10\nrtol = 1e-3", "sampler.rtol = 0.001"),
+        (
+            "kind = \"ode\"\nmethod = \"tsit5\"\nsave_at = [0.5]\n[grid]\nkind = \"uniform\"",
+            "sampler.save_at = [0.5]",
+        ),
+        ("kind = \"ode\"\nsave_at = [0.5, 0.5]", "sampler.save_at = 0.5"),
+        ("kind = \"ode\"\nsave_at = [0.2, 0.5]", "sampler.save_at = 0.5"),
+        ("kind = \"ode\"\nsave_at = [1.5]", "sampler.save_at = 1.5"),
+        ("kind = \"ode\"\nsave_at = [1e-4]", "sampler.save_at = 0.0001"),
+        ("kind = \"ode\"\nsave_at = [nan]", "sampler.save_at = NaN"),
         (
             "kind = \"ode\"\nmethod = \"rk4\"\nrtol = 1e-3",
             "sampler.rtol = 0.001",
@@ -69,8 +79,8 @@ fn refused_values_name_their_key() {
         ("kind = \"ode\"\nmax_steps = 0", "sampler.max_steps = 0"),
         ("kind = \"ode\"\nmin_step = 1.0", "sampler.min_step = 1"),
         (
-            "kind = \"ode\"\n[grid]\nkind = \"uniform\"",
-            "sampler.grid = given",
+            "kind = \"ode\"\n[grid]\nkind = \"song-compat\"",
+            "sampler.grid.kind = song-compat",
         ),
         ("kind = \"heun\"\ns_churn = -1.0", "sampler.s_churn = -1"),
         ("kind = \"heun\"\ns_noise = nan", "sampler.s_noise = NaN"),
@@ -125,7 +135,7 @@ fn unknown_names_list_what_exists() {
         ("kind = \"pc\"\nstep = 3", "unknown field `step`"),
         (
             "kind = \"ode\"\nmethod = \"rk45\"",
-            "`euler`, `heun`, `midpoint`, `rk4`, `dp5`",
+            "`euler`, `heun`, `midpoint`, `rk4`, `bosh3`, `dp5`, `tsit5`",
         ),
         ("kind = \"heun\"\nrtol = 1.0", "unknown field `rtol`"),
         ("kind = \"pc\"\nfinal = \"last\"", "`tweedie`, `mean`, `none`"),

@@ -4,7 +4,7 @@ use solvers::{Coef, HostNoise, Job, ScoreFn, SolveError, State, StopReason};
 
 use crate::common::{Batch, batch, config, oracle, prior, rows, run, sampler, samples, sde, sdes};
 
-const KINDS: [&str; 12] = [
+const KINDS: [&str; 15] = [
     "kind = \"pc\"",
     "kind = \"pc\"\npredictor = \"reverse-diffusion\"\ncorrector = \"langevin\"",
     "kind = \"pc\"\npredictor = \"none\"\ncorrector = \"ald\"",
@@ -14,6 +14,9 @@ const KINDS: [&str; 12] = [
     "kind = \"ode\"\nmethod = \"heun\"",
     "kind = \"ode\"\nmethod = \"midpoint\"",
     "kind = \"ode\"\nmethod = \"rk4\"",
+    "kind = \"ode\"\nmethod = \"bosh3\"",
+    "kind = \"ode\"\nmethod = \"dp5\"",
+    "kind = \"ode\"\nmethod = \"tsit5\"",
     "kind = \"heun\"",
     "kind = \"heun\"\ns_churn = 3.0",
     "kind = \"pc\"\neta = 0.5",
@@ -286,27 +289,29 @@ fn a_growing_score_ends_in_an_error() {
 
 /// A discontinuous right-hand side and a short step limit: typed errors with the row.
 #[test]
-fn limits_of_the_adaptive_method() {
-    let error = failure("kind = \"ode\"\nmax_steps = 3", &oracle(&sde("kind = \"vp\"")));
-    assert!(
-        matches!(
-            error,
-            SolveError::StepLimit {
-                row: 40..=43,
-                steps: 3,
-                ..
-            }
-        ),
-        "{error}"
-    );
-    let error = failure(
-        "kind = \"ode\"\nrtol = 1e-8\natol = 1e-8\nmin_step = 0.02",
-        &oracle(&sde("kind = \"vp\"")),
-    );
-    assert!(
-        matches!(error, SolveError::StepTooSmall { row: 40..=43, .. }),
-        "{error}"
-    );
+fn limits_of_the_adaptive_methods() {
+    for method in ["bosh3", "dp5", "tsit5"] {
+        let table = format!("kind = \"ode\"\nmethod = \"{method}\"\nmax_steps = 3");
+        let error = failure(&table, &oracle(&sde("kind = \"vp\"")));
+        assert!(
+            matches!(
+                error,
+                SolveError::StepLimit {
+                    row: 40..=43,
+                    steps: 3,
+                    ..
+                }
+            ),
+            "{error}"
+        );
+        let table =
+            format!("kind = \"ode\"\nmethod = \"{method}\"\nrtol = 1e-8\natol = 1e-8\nmin_step = 0.02");
+        let error = failure(&table, &oracle(&sde("kind = \"vp\"")));
+        assert!(
+            matches!(error, SolveError::StepTooSmall { row: 40..=43, .. }),
+            "{error}"
+        );
+    }
 }
 
 /// A score that changes the shape of its output.
@@ -347,14 +352,16 @@ fn nothing_is_evaluated_outside_the_run() {
     }
     for (name, sde) in sdes() {
         let ends = (sde.domain().sample_eps, sde.domain().t_end);
-        for table in KINDS
-            .iter()
-            .chain(&["kind = \"ode\"", "kind = \"ode\"\nrtol = 0.1\natol = 0.1"])
-        {
+        for table in KINDS.iter().chain(&[
+            "kind = \"ode\"",
+            "kind = \"ode\"\nrtol = 0.1\natol = 0.1",
+            "kind = \"ode\"\nrtol = 1e-3\natol = 1e-3\nmethod = \"bosh3\"",
+            "kind = \"ode\"\nrtol = 1e-4\natol = 1e-4\nmethod = \"tsit5\"",
+        ]) {
             if table.contains("s_churn") || (table.contains("reverse-diffusion") && name == "vp") {
                 continue;
             }
-            let adaptive = table.starts_with("kind = \"ode\"") && !table.contains("method");
+            let adaptive = *table == "kind = \"ode\"" || table.contains("tol = ");
             let table = if adaptive {
                 table.to_string()
             } else {
