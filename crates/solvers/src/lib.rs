@@ -37,6 +37,9 @@
 //! | `deis` | exponential multistep, polynomials in time ([`exponential::deis`]) | `N` |
 //! | `ipndm` | fixed Adams-Bashforth combinations ([`exponential::ipndm`]) | `N` |
 //! | `unipc` | multistep predictor and corrector ([`exponential::Unipc`]) | `N` |
+//! | `euler-ancestral`, `dpmpp-2m-sde`, `dpmpp-3m-sde` | reverse SDE in `sigma` or `lambda` ([`stochastic`]) | `N` |
+//! | `dpm-2-ancestral`, `dpmpp-2s-ancestral`, `dpmpp-sde` | the same, singlestep of order 2 | `2 N` |
+//! | `adaptive-sde` | reverse SDE, steps by tolerance, one step size per row | 2 an attempt |
 //!
 //! Each takes one evaluation more for `final = "tweedie"`, the default. A row's samples depend on that row alone (the exception is
 //! named `batch-*`), and have the same bits for any number of threads, any chunk size and any subset of the rows.
@@ -61,6 +64,7 @@ pub mod score;
 pub mod sigma;
 pub mod simd;
 pub mod state;
+pub mod stochastic;
 pub mod testing;
 
 pub use error::SolveError;

@@ -1,5 +1,6 @@
 //! The `[sampler]` table: unchecked values as they stand in a file, and `build` to the checked sampler. One file a kind.
 
+mod adaptive_sde;
 mod check;
 mod clip;
 mod ddim;
@@ -11,9 +12,11 @@ mod langevin;
 mod ode;
 mod pc;
 mod sigma;
+mod stochastic;
 mod tables;
 mod unipc;
 
+pub use adaptive_sde::AdaptiveSdeConfig;
 pub(crate) use check::SMALLEST_TOLERANCE;
 pub use clip::ClipConfig;
 pub use ddim::DdimConfig;
@@ -26,6 +29,10 @@ pub use ode::{OdeConfig, OdeMethod};
 pub use pc::{CorrectorKind, PcConfig, PredictorKind};
 use sde_core::{ConfigError, Sde};
 pub use sigma::{Dpm2Config, EulerConfig, LmsConfig};
+pub use stochastic::{
+    Dpm2AncestralConfig, Dpmpp2mSdeConfig, Dpmpp2sAncestralConfig, Dpmpp3mSdeConfig, DpmppSdeConfig,
+    EulerAncestralConfig,
+};
 pub use unipc::UnipcConfig;
 
 use crate::{Sampler, SolveError, State};
@@ -59,6 +66,20 @@ tables::kinds! {
         Ipndm(IpndmConfig) = "ipndm",
         /// Unified predictor-corrector, see [`Unipc`](crate::exponential::Unipc).
         Unipc(UnipcConfig) = "unipc",
+        /// Ancestral sampling by Euler steps, see [`EulerAncestral`](crate::stochastic::EulerAncestral).
+        EulerAncestral(EulerAncestralConfig) = "euler-ancestral",
+        /// Ancestral sampling by midpoint steps, see [`Dpm2Ancestral`](crate::stochastic::Dpm2Ancestral).
+        Dpm2Ancestral(Dpm2AncestralConfig) = "dpm-2-ancestral",
+        /// DPM-Solver++(2S), ancestral, see [`Dpmpp2sAncestral`](crate::stochastic::Dpmpp2sAncestral).
+        Dpmpp2sAncestral(Dpmpp2sAncestralConfig) = "dpmpp-2s-ancestral",
+        /// DPM-Solver++ for the SDE, singlestep, see [`DpmppSde`](crate::stochastic::DpmppSde).
+        DpmppSde(DpmppSdeConfig) = "dpmpp-sde",
+        /// DPM-Solver++(2M) for the SDE, see [`Dpmpp2mSde`](crate::stochastic::Dpmpp2mSde).
+        Dpmpp2mSde(Dpmpp2mSdeConfig) = "dpmpp-2m-sde",
+        /// DPM-Solver++(3M) for the SDE, see [`Dpmpp3mSde`](crate::stochastic::Dpmpp3mSde).
+        Dpmpp3mSde(Dpmpp3mSdeConfig) = "dpmpp-3m-sde",
+        /// The reverse SDE with steps by tolerance, see [`AdaptiveSde`](crate::stochastic::AdaptiveSde).
+        AdaptiveSde(AdaptiveSdeConfig) = "adaptive-sde",
     }
 }
 

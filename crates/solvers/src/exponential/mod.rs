@@ -20,7 +20,7 @@ mod dpm_adaptive;
 mod dpm_multistep;
 mod dpm_singlestep;
 pub mod ipndm;
-mod phi;
+pub(crate) mod phi;
 mod span;
 mod unipc;
 

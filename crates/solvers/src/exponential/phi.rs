@@ -5,7 +5,7 @@
 /// and 2.11).
 ///
 /// Free of cancellation at small `z`; finite at `z = -infinity`.
-pub(super) fn z_phi(k: usize, z: f64) -> f64 {
+pub(crate) fn z_phi(k: usize, z: f64) -> f64 {
     const FACTORIAL: [f64; 4] = [1.0, 1.0, 2.0, 6.0];
     if k > 1 && z.abs() < 1.0 {
         return series(k, z);

@@ -37,6 +37,8 @@ const LANES: usize = 128;
 /// Row lengths from which [`fill_rows`] runs along a row instead of down the rows.
 const LONG_ROW: usize = 32;
 
+const LOW_WORD: u64 = 0xFFFF_FFFF;
+
 type Words = [[u64; LANES / 2]; 4];
 
 /// What all blocks of a draw share.
@@ -374,6 +376,10 @@ fn long_rows<T: Real>((address, first_row, row_len, out): (&Address, u64, usize,
         }
     }
 }
+
+mod listed;
+
+pub(crate) use listed::split_planes;
 
 #[cfg(test)]
 mod tests;

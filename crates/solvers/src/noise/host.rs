@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ndarray::{Array3, Axis};
 
-use super::addressed::fill_planes;
-use super::{Draw, NoiseSource};
+use super::addressed::{fill_planes, split_planes};
+use super::{Draw, NoiseSource, Split};
 use crate::state::HostBatch;
 use crate::{SolveError, State, real::Real};
 
@@ -24,6 +24,16 @@ impl<T: Real> NoiseSource<HostBatch<T>> for HostNoise {
     fn normal(&self, draw: Draw, out: &mut HostBatch<T>) -> Result<(), SolveError> {
         let rows = out.rows();
         fill_planes(self.seed, draw, self.first_row, rows, out.planes_mut());
+        Ok(())
+    }
+
+    fn split(
+        &self,
+        splits: &[Split],
+        kept: &mut HostBatch<T>,
+        others: &mut [HostBatch<T>],
+    ) -> Result<(), SolveError> {
+        split_planes(self.seed, self.first_row, splits, kept, others);
         Ok(())
     }
 }
@@ -70,5 +80,29 @@ impl<T: Real> NoiseSource<HostBatch<T>> for PresetNoise {
             }
         });
         Ok(())
+    }
+    fn extend(
+        &self,
+        draw: Draw,
+        _correlation: f64,
+        noise: &mut HostBatch<T>,
+        _spare: &mut HostBatch<T>,
+    ) -> Result<(), SolveError> {
+        self.normal(draw, noise)
+    }
+
+    fn split(
+        &self,
+        _splits: &[Split],
+        _kept: &mut HostBatch<T>,
+        _others: &mut [HostBatch<T>],
+    ) -> Result<(), SolveError> {
+        let draws = self.draws.dim().0;
+        Err(SolveError::Config {
+            key: "noise".into(),
+            value: format!("{draws} preset draws"),
+            reason: "a sampler that chooses its own steps addresses its noise by time; give a seed, or take one with a grid"
+                .into(),
+        })
     }
 }

@@ -2,17 +2,20 @@
 //! chunks, threads, batches and resumed runs see the same numbers.
 
 mod addressed;
+mod brownian;
 mod host;
 mod normal;
 pub mod philox;
 mod rng;
 
 pub use addressed::{fill_planes_f32, fill_rows_f32, fill_rows_f64, normal_at, uniform, uniform_at};
+pub(crate) use brownian::Walk;
+pub use brownian::{BrownianTree, Split};
 pub use host::{HostNoise, PresetNoise};
 pub use normal::MAX_ABS;
 pub use rng::PhiloxRng;
 
-use crate::{SolveError, State};
+use crate::{Coef, SolveError, State};
 
 /// What a draw is used for. Part of the address, so that switching one use on or off leaves the others alone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -32,6 +35,8 @@ pub enum Purpose {
     Data = 5,
     /// The noise of what is known of the data, and of jumps back in time.
     Guidance = 6,
+    /// A Brownian path: `Draw::step` is the node of a [`BrownianTree`].
+    Path = 7,
 }
 
 /// The address of one batch of normals inside a run.
@@ -50,4 +55,31 @@ pub trait NoiseSource<S: State> {
     /// # Errors
     /// Sources of preset noise run out; generators never fail.
     fn normal(&self, draw: Draw, out: &mut S) -> Result<(), SolveError>;
+
+    /// `noise <- correlation noise + sqrt(1 - correlation^2) z` with the normals `z` of `draw`: where `noise` is the normalised
+    /// increment of a Brownian path over an interval, the one over a longer interval with the same start. `spare` is overwritten.
+    /// Preset noise gives its next slice as it is: to the sampler it is the increment.
+    ///
+    /// # Errors
+    /// As [`NoiseSource::normal`].
+    fn extend(&self, draw: Draw, correlation: f64, noise: &mut S, spare: &mut S) -> Result<(), SolveError> {
+        self.normal(draw, spare)?;
+        noise.scale(Coef::All(correlation));
+        let rest = (1.0 - correlation) * (1.0 + correlation);
+        noise.axpy(Coef::All(rest.max(0.0).sqrt()), spare);
+        Ok(())
+    }
+
+    /// Splits the increments `kept` of Brownian paths in two for the rows listed, each row at an address of its own (purpose
+    /// [`Purpose::Path`]): `first = share kept + scale z`, `second = kept - first`; one of them takes the place of `kept`, the
+    /// other goes to one of `others` where it is wanted. Rows not listed stay as they are; a row is listed at most once.
+    ///
+    /// By default by [`NoiseSource::normal`], one batch for each address that occurs: sources that can address rows on their own
+    /// do better.
+    ///
+    /// # Errors
+    /// As [`NoiseSource::normal`]; preset noise has no addresses and refuses.
+    fn split(&self, splits: &[Split], kept: &mut S, others: &mut [S]) -> Result<(), SolveError> {
+        brownian::split_by_batches(self, splits, kept, others)
+    }
 }

@@ -74,6 +74,13 @@ impl<T: Real> Spectra<T> {
 }
 
 impl<T: Real> Spectrum<T> {
+    /// The one eigenvalue of a multiple of the identity in more than one dimension.
+    fn only_value(&self) -> Option<T> {
+        let first = self.values[0];
+        let isotropic = self.values.len() > 1 && self.vectors.is_none();
+        (isotropic && self.values.iter().all(|value| *value == first)).then_some(first)
+    }
+
     /// `out_i = sum_j V_ji in_j`: into the eigenbasis.
     #[inline(always)]
     fn turn(&self, from: &[[T; LANES]], out: &mut [[T; LANES]]) {
@@ -178,22 +185,44 @@ pub(super) fn strip<T: Real>(
                 centred[l] = x[l] - mean_coef[l] * component.mean[j];
             }
         }
-        component.turn(centred, turned);
+        let scores = &mut scratch.scores[k * dim..(k + 1) * dim];
         let mut squares = [T::ZERO; LANES];
         let mut log_det = [T::ZERO; LANES];
-        for (turned, value) in turned.iter_mut().zip(&component.values) {
-            for l in 0..LANES {
-                let noised = mean_coef[l] * mean_coef[l] * *value + var[l];
-                let y = -turned[l] / noised;
-                squares[l] -= y * turned[l];
-                log_det[l] += noised.log2_positive();
-                turned[l] = y;
+        if let Some(value) = component.only_value() {
+            // One precision for all dimensions.
+            for centred in &*centred {
+                for l in 0..LANES {
+                    squares[l] += centred[l] * centred[l];
+                }
             }
+            let mut precision = [T::ZERO; LANES];
+            for l in 0..LANES {
+                let noised = mean_coef[l] * mean_coef[l] * value + var[l];
+                precision[l] = T::ONE / noised;
+                squares[l] = squares[l] / noised;
+                log_det[l] = T::from_f64(dim as f64) * noised.log2_positive();
+            }
+            for (score, centred) in scores.iter_mut().zip(&*centred) {
+                for l in 0..LANES {
+                    score[l] = -centred[l] * precision[l];
+                }
+            }
+        } else {
+            component.turn(centred, turned);
+            for (turned, value) in turned.iter_mut().zip(&component.values) {
+                for l in 0..LANES {
+                    let noised = mean_coef[l] * mean_coef[l] * *value + var[l];
+                    let y = -turned[l] / noised;
+                    squares[l] -= y * turned[l];
+                    log_det[l] += noised.log2_positive();
+                    turned[l] = y;
+                }
+            }
+            component.turn_back(turned, scores);
         }
         for l in 0..LANES {
             scratch.weights[k][l] = component.log_weight - half * log_det[l] - half_log2_e * squares[l];
         }
-        component.turn_back(turned, &mut scratch.scores[k * dim..(k + 1) * dim]);
         match &wanted {
             Wanted::Score => {}
             Wanted::Product(v, _) => {

@@ -39,7 +39,7 @@ fn check(what: &str, values: &[f64], exact: f64, bias: f64) {
     );
 }
 
-fn check_against(name: &str, x: &Batch, marginal: Marginal, bias: f64) {
+pub fn check_against(name: &str, x: &Batch, marginal: Marginal, bias: f64) {
     let x = rows(x);
     for (w0, w1) in [(0.7, 0.0), (0.0, 0.9), (1.5, 1.0), (-1.2, 2.0), (3.0, 0.5)] {
         let (real, imaginary) = characteristic(&marginal, [w0, w1]);

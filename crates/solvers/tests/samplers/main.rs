@@ -1,6 +1,7 @@
 //! Laws of the samplers on oracles with closed forms: one topic a module.
 #![allow(clippy::print_stdout)]
 
+mod adaptive_sde;
 mod any_input;
 mod common;
 mod dense;
@@ -15,3 +16,5 @@ mod orders;
 mod refusals;
 mod safety;
 mod stats;
+mod stochastic;
+mod stochastic_laws;
