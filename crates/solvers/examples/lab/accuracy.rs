@@ -11,7 +11,7 @@ use serde_json::json;
 use solvers::config::{OdeConfig, SamplerConfig};
 use solvers::noise::{Draw, Purpose, normal_at, uniform};
 use solvers::sampler::Final;
-use solvers::{HostBatch, HostOptions, MixtureScore, SolveError, sample_chunks};
+use solvers::{HostBatch, HostOptions, MixtureScore, Sampler, SolveError, sample_chunks};
 
 use crate::catalogue::catalogue;
 use crate::files::{Failure, Problem, read_sampler_table};
@@ -49,6 +49,8 @@ pub struct Args {
 
 /// Tolerances of the methods that choose their steps, in place of numbers of steps.
 const TOLERANCES: [f64; 5] = [1e-3, 1e-4, 1e-5, 1e-6, 1e-7];
+/// The same for stochastic methods, whose steps shrink with the square of the tolerance.
+const STOCHASTIC_TOLERANCES: [f64; 5] = [0.3, 0.1, 0.05, 0.02, 0.01];
 /// Errors below this are rounding and say nothing of the order.
 const ROUNDING: f64 = 1e-11;
 
@@ -135,6 +137,9 @@ fn print_row(name: &str, row: &Row, as_json: bool) {
     println!("{name:<28}{order:>7}{:>9}  {}", row.theory, points.join("  "));
 }
 
+/// What building a sampler gives.
+type Built = Result<Box<dyn Sampler<HostBatch<f64>>>, SolveError>;
+
 /// The problem, and what its samples are compared with.
 struct Lab<'a> {
     sde: Arc<dyn Sde>,
@@ -180,6 +185,14 @@ impl<'a> Lab<'a> {
         all
     }
 
+    /// The kind of a table of `[sampler]`, and the sampler unless this problem refuses it.
+    fn build(&self, table: toml::Table) -> Result<(&'static str, Built), Failure> {
+        let config: SamplerConfig = table
+            .try_into()
+            .map_err(|error: toml::de::Error| error.message().to_owned())?;
+        Ok((config.kind(), config.build(&*self.sde)))
+    }
+
     /// Runs a table of `[sampler]` for each number of steps, or for each tolerance where it takes no number.
     fn measure(&self, table: &toml::Table) -> Result<Row, Failure> {
         let adaptive =
@@ -191,7 +204,14 @@ impl<'a> Lab<'a> {
                 table.insert("atol".into(), (*tolerance).into());
                 (None, table)
             };
-            TOLERANCES.iter().map(set).collect()
+            let (_, probe) = set(&TOLERANCES[0]);
+            let sampler = self.build(probe)?.1.map_err(|error| error.to_string())?;
+            let tolerances = if sampler.info().stochastic {
+                STOCHASTIC_TOLERANCES
+            } else {
+                TOLERANCES
+            };
+            tolerances.iter().map(set).collect()
         } else {
             let set = |steps: &usize| {
                 let mut table = table.clone();
@@ -211,20 +231,17 @@ impl<'a> Lab<'a> {
         let (mut starts, mut reference) = (None, None);
         for (steps, mut table) in settings {
             table.insert("final".into(), "none".into());
-            let config: SamplerConfig = table
-                .try_into()
-                .map_err(|error: toml::de::Error| error.message().to_owned())?;
             let fail = |error: SolveError| error.to_string();
-            let sampler = match (config.build::<HostBatch<f64>>(&*self.sde), steps) {
-                (Ok(sampler), _) => sampler,
-                (Err(error), Some(steps)) => {
+            let (kind, sampler) = match (self.build(table)?, steps) {
+                ((kind, Ok(sampler)), _) => (kind, sampler),
+                ((_, Err(error)), Some(steps)) => {
                     row.refused.push((steps, error.to_string()));
                     continue;
                 }
-                (Err(error), None) => return Err(error.to_string()),
+                ((_, Err(error)), None) => return Err(error.to_string()),
             };
             let info = sampler.info();
-            (row.kind, row.stochastic, row.theory) = (config.kind(), info.stochastic, info.order);
+            (row.kind, row.stochastic, row.theory) = (kind, info.stochastic, info.order);
             let rows = if info.stochastic {
                 self.args.stochastic_rows
             } else {

@@ -102,6 +102,27 @@ pub(super) fn check_discretization(sde: &dyn Sde, grid: &Grid) -> Result<(), Sol
     }
 }
 
+/// The order of a method whose first steps need as many steps as its order: as given, which must not exceed the steps, or the
+/// usual one as far as the steps allow.
+pub(super) fn order_within(
+    given: Option<usize>,
+    usual: usize,
+    most: usize,
+    steps: usize,
+) -> Result<usize, SolveError> {
+    let Some(order) = given else {
+        return Ok(usual.min(steps));
+    };
+    check_order(order, most)?;
+    if order > steps {
+        let reason = format!(
+            "order {order} needs at least {order} steps to start; take order = {steps}, or leave the key out"
+        );
+        return Err(refuse("steps", steps, reason));
+    }
+    Ok(order)
+}
+
 /// Refuses an order that the method does not have.
 pub(super) fn check_order(order: usize, most: usize) -> Result<(), SolveError> {
     if (1..=most).contains(&order) {

@@ -4,7 +4,7 @@ use sde_core::Sde;
 use sde_core::grid::GridConfig;
 use serde::{Deserialize, Serialize};
 
-use super::check::{SMALLEST_TOLERANCE, check_end, check_order, refuse, usual_lambda_grid};
+use super::check::{SMALLEST_TOLERANCE, check_end, check_order, order_within, refuse, usual_lambda_grid};
 use super::tables::table;
 use crate::exponential::{
     Curvature, Ddim, DpmAdaptive, DpmMultistep, DpmSingleStep, Prediction, StagedOrder,
@@ -30,8 +30,9 @@ table! {
     /// Table of `kind = "dpm-solver"`: 20 steps by default. Order 1 is [`Ddim`] with `eta = 0`. `steps` and `grid` belong to the modes with
     /// fixed steps; `rtol`, `atol`, `max_steps` and `min_step` to `adaptive`.
     DpmSolverConfig {
-        /// 1, 2 or 3; 2.
-        order: u8 = 2,
+        /// 1, 2 or 3; 2, or 1 in multistep mode where there is one step only.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        order: Option<u8> = None,
         /// Where the order comes from; `multistep`.
         mode: DpmMode = DpmMode::default(),
         /// `dpmsolver` approximates the predicted noise, `dpmsolver++` the predicted data; `dpmsolver++`.
@@ -60,14 +61,15 @@ table! {
 
 impl DpmSolverConfig {
     pub(super) fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
-        check_order(usize::from(self.order), 3)?;
-        let staged = match self.order {
+        let given = self.order.unwrap_or(2);
+        check_order(usize::from(given), 3)?;
+        let staged = |order| match order {
             1 => None,
             2 => Some(StagedOrder::Two),
             _ => Some(StagedOrder::Three),
         };
         if let Some(curvature) = self.curvature
-            && (self.mode, self.order) != (DpmMode::Multistep, 3)
+            && (self.mode, given) != (DpmMode::Multistep, 3)
         {
             let reason = "belongs to mode = \"multistep\" with order = 3; remove this key";
             let value = match curvature {
@@ -77,14 +79,20 @@ impl DpmSolverConfig {
             return Err(refuse("curvature", value, reason));
         }
         if self.mode == DpmMode::Adaptive {
-            return self.adaptive(sde, staged);
+            return self.adaptive(sde, staged(given));
         }
         self.refuse_tolerances()?;
         let common = self.common();
         let grid = common.true_grid("dpm-solver", sde, usual_lambda_grid(sde, common.ends(sde)), 20)?;
         let final_step = common.ending();
         let (prediction, lower) = (self.algorithm, self.lower_order_final);
-        let Some(order) = staged else {
+        let order = match self.mode {
+            DpmMode::Multistep => {
+                order_within(self.order.map(usize::from), usize::from(given), 3, grid.steps())? as u8
+            }
+            _ => given,
+        };
+        let Some(stages) = staged(order) else {
             return Ok(Box::new(Ddim {
                 name: "dpm-solver",
                 eta: 0.0,
@@ -95,23 +103,15 @@ impl DpmSolverConfig {
         if self.mode == DpmMode::SingleStep {
             return Ok(Box::new(DpmSingleStep {
                 prediction,
-                order,
+                order: stages,
                 lower_order_final: lower.unwrap_or(false),
                 grid,
                 final_step,
             }));
         }
-        if grid.steps() < usize::from(self.order) {
-            let reason = format!(
-                "a multistep method of order {0} needs at least {0} steps to start; take order = {1} or mode = \"singlestep\"",
-                self.order,
-                grid.steps()
-            );
-            return Err(refuse("steps", grid.steps(), reason));
-        }
         Ok(Box::new(DpmMultistep {
             prediction,
-            order: self.order,
+            order,
             curvature: self.curvature.unwrap_or_default(),
             lower_order_final: lower.unwrap_or(true),
             grid,
@@ -142,7 +142,7 @@ impl DpmSolverConfig {
     ) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let Some(order) = order else {
             let reason = "mode = \"adaptive\" compares with the order below; take 2 or 3";
-            return Err(refuse("order", self.order, reason));
+            return Err(refuse("order", 1, reason));
         };
         if let Some(steps) = self.steps {
             let reason = "mode = \"adaptive\" chooses its steps by rtol and atol; remove this key or take another mode";

@@ -73,6 +73,8 @@ impl<S: State> GridMethod<S> for Run<'_, S> {
     }
 
     fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
+        // Their memory goes to the states of the last act.
+        self.stages.slopes.clear();
         finish(self.method.final_step, self.job, self.score, t, step as u64, x)
     }
 }

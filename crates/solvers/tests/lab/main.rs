@@ -1,6 +1,7 @@
 //! The lab's commands on the configurations that are shipped: results against the oracle, the same bytes for any cut, one line for
 //! every mistake.
 
+mod accuracy;
 mod harness;
 mod logp;
 mod mistakes;

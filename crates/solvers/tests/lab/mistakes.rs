@@ -36,7 +36,7 @@ fn mistakes_get_one_line() {
         ),
         (
             "[sampler]\nkind = \"pf\"",
-            "expected one of `pc`, `ode`, `heun`, `langevin`",
+            "sampler.kind = \"pf\": unknown variant `pf`, expected one of `pc`, `ode`, `heun`",
         ),
         (
             "[sampler]\nkind = \"ode\"\nmethod = \"rk45\"",

@@ -235,7 +235,7 @@ fn dpm_solver() -> impl Strategy<Value = SamplerConfig> {
         let (order, mode, algorithm, lower_order_final, curvature) = method;
         let adaptive = mode == M::Adaptive;
         SamplerConfig::DpmSolver(DpmSolverConfig {
-            order,
+            order: Some(order),
             mode,
             algorithm,
             lower_order_final: lower_order_final.filter(|_| !adaptive),

@@ -158,7 +158,12 @@ fn few_steps_are_finite() {
         for table in KINDS {
             for ending in ["tweedie", "mean", "none"] {
                 for steps in 1..=3 {
+                    let too_few = table.contains("unipc") && table.contains("order = 2") && steps < 2;
                     let table = format!("{table}\nsteps = {steps}\nfinal = \"{ending}\"");
+                    if too_few {
+                        assert!(refusal(&table, &*sde).starts_with("sampler.steps = 1: order 2 needs"));
+                        continue;
+                    }
                     let (x, _) = samples(&table, &*sde, &oracle(&sde), 1, 5, 2);
                     let finite = rows(&x).iter().flatten().all(|value| value.is_finite());
                     assert!(finite, "{name} {table}");
