@@ -1,4 +1,5 @@
 //! What the samplers allocate: nothing a step, and no more than eight states in all.
+#![allow(clippy::print_stdout)]
 
 #[path = "../examples/lab/catalogue.rs"]
 mod catalogue;

@@ -9,6 +9,8 @@ mod determinism;
 mod distribution;
 mod exact_moments;
 mod exponential;
+mod exponential_safety;
+mod exponential_values;
 mod multistep;
 mod multistep_values;
 mod observers;
