@@ -280,7 +280,7 @@ pub(super) fn block<T: Real>(x: &[T], at: usize, n: usize) -> [T; LANES] {
 
 /// As [`block`], of any length.
 #[inline(always)]
-fn lanes<T: Real, const L: usize>(x: &[T], at: usize, n: usize) -> [T; L] {
+pub(super) fn lanes<T: Real, const L: usize>(x: &[T], at: usize, n: usize) -> [T; L] {
     match x[at..at + n].try_into() {
         Ok(whole) => whole,
         Err(_) => from_fn(|l| x[at + l.min(n - 1)]),
@@ -289,7 +289,7 @@ fn lanes<T: Real, const L: usize>(x: &[T], at: usize, n: usize) -> [T; L] {
 
 /// Writes the first `n` of some values to `out` from `at` on.
 #[inline(always)]
-fn put<T: Real, const L: usize>(out: &mut [T], at: usize, n: usize, values: &[T; L]) {
+pub(super) fn put<T: Real, const L: usize>(out: &mut [T], at: usize, n: usize, values: &[T; L]) {
     let out = &mut out[at..at + n];
     match <&mut [T; L]>::try_from(&mut *out) {
         Ok(whole) => *whole = *values,

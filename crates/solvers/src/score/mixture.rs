@@ -5,6 +5,7 @@ use std::sync::Arc;
 use sde_core::{Mixture, Sde};
 
 use super::coefs::{Cache, Coefs};
+use super::isotropic_rows::isotropic_rows;
 use super::kernels::{Batch, LANES, full, isotropic, small};
 use super::per_row::{Scratch, Spectra, Strip, Wanted, strip};
 use super::small_rows::{Piece, small_rows};
@@ -116,7 +117,7 @@ impl<T: Real> MixtureScore<T> {
         }
     }
 
-    /// Score with one time a row of few components in one or two dimensions; `false` where there are more.
+    /// Score with one time a row of isotropic components, or of few in one or two dimensions; `false` for others.
     fn by_small_rows(&self, x: &HostBatch<T>, t: Coef, score: &mut HostBatch<T>) -> bool {
         let (rows, shape) = (x.rows(), (x.row_len(), self.mixture.components()));
         for start in (0..rows).step_by(PIECE) {
@@ -140,10 +141,23 @@ impl<T: Real> MixtureScore<T> {
                 (2, 2) => simd::dispatch(SmallRows::<T, 2, 2>(with)),
                 (2, 3) => simd::dispatch(SmallRows::<T, 2, 3>(with)),
                 (2, 4) => simd::dispatch(SmallRows::<T, 2, 4>(with)),
+                _ if self.spectra.isotropic() => self.isotropic_piece(with.1),
                 _ => return false,
             }
         }
         true
+    }
+
+    fn isotropic_piece(&self, piece: Piece<T>) {
+        let components = self.mixture.components();
+        // Two vectors of 32 bytes.
+        if size_of::<T>() == 4 {
+            let mut weights = vec![[T::ZERO; 16]; components];
+            simd::dispatch(IsotropicRows::<T, 16>((&self.spectra, piece, &mut weights[..])));
+        } else {
+            let mut weights = vec![[T::ZERO; 8]; components];
+            simd::dispatch(IsotropicRows::<T, 8>((&self.spectra, piece, &mut weights[..])));
+        }
     }
 }
 
@@ -227,6 +241,7 @@ kernels! {
     Isotropic<'a, T, const L: usize>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; L]])) -> () = isotropic;
     Full<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]], &'a mut [[T; LANES]])) -> () = full;
     SmallRows<'a, T, const D: usize, const K: usize>((&'a Spectra<T>, Piece<'a, T>)) -> () = small_rows;
+    IsotropicRows<'a, T, const L: usize>((&'a Spectra<T>, Piece<'a, T>, &'a mut [[T; L]])) -> () = isotropic_rows;
     StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Wanted<'a, T>, &'a mut Scratch<T>)) -> () = strip;
 }
 

@@ -3,6 +3,7 @@
 mod coefs;
 pub(crate) mod eigen;
 mod func;
+mod isotropic_rows;
 mod kernels;
 mod mixture;
 mod per_row;

@@ -25,7 +25,7 @@ pub(super) struct Spectra<T> {
 #[derive(Debug)]
 pub(super) struct Spectrum<T> {
     pub(super) weight: T,
-    log_weight: T,
+    pub(super) log_weight: T,
     pub(super) mean: Vec<T>,
     pub(super) values: Vec<T>,
     /// Row-major, eigenvectors in columns; `None` where the covariance is diagonal.
@@ -54,6 +54,11 @@ impl<T: Real> Spectra<T> {
             })
             .collect();
         Self { dim, components }
+    }
+
+    /// Whether each covariance is a multiple of the identity.
+    pub(super) fn isotropic(&self) -> bool {
+        self.components.iter().all(|part| part.only_value().is_some())
     }
 
     /// Room for one strip of rows.
