@@ -4,7 +4,7 @@
 use sde_core::Sde;
 use sde_core::grid::{Grid, GridConfig};
 
-use super::check::refuse;
+use super::check::{refuse, usual_lambda_grid};
 use super::tables::{Common, table};
 use crate::stochastic::{
     AncestralLevels, Dpm2Ancestral, Dpmpp2mSde, Dpmpp2sAncestral, Dpmpp3mSde, DpmppSde, EulerAncestral,
@@ -90,6 +90,11 @@ fn grid(kind: &str, common: &Common, sde: &dyn Sde) -> Result<Grid, SolveError> 
     common.true_grid(kind, sde, GridConfig::Karras { rho: 7.0 }, 40)
 }
 
+/// For the methods that are exact in `lambda` where the prediction is constant.
+fn lambda_grid(kind: &str, common: &Common, sde: &dyn Sde) -> Result<Grid, SolveError> {
+    common.true_grid(kind, sde, usual_lambda_grid(sde, common.ends(sde)), 40)
+}
+
 /// Methods with a midpoint on the way down evaluate the score below the end of the grid where the noise takes them there.
 fn check_midpoints(grid: &Grid, sde: &dyn Sde, eta: f64) -> Result<(), SolveError> {
     let end = sde.sigma(grid.end());
@@ -153,7 +158,7 @@ impl Dpmpp2sAncestralConfig {
 impl DpmppSdeConfig {
     pub(super) fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let common = self.common();
-        let grid = grid("dpmpp-sde", &common, sde)?;
+        let grid = lambda_grid("dpmpp-sde", &common, sde)?;
         let noise = stochasticity(self.eta, self.s_noise)?;
         if !(self.r > 0.0 && self.r <= 1.0) {
             return Err(refuse(
@@ -169,7 +174,7 @@ impl DpmppSdeConfig {
 impl Dpmpp2mSdeConfig {
     pub(super) fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let common = self.common();
-        let grid = grid("dpmpp-2m-sde", &common, sde)?;
+        let grid = lambda_grid("dpmpp-2m-sde", &common, sde)?;
         let noise = stochasticity(self.eta, self.s_noise)?;
         let solver = self.solver;
         Ok(on_grid(Dpmpp2mSde { noise, solver }, grid, &common))
@@ -179,7 +184,7 @@ impl Dpmpp2mSdeConfig {
 impl Dpmpp3mSdeConfig {
     pub(super) fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let common = self.common();
-        let grid = grid("dpmpp-3m-sde", &common, sde)?;
+        let grid = lambda_grid("dpmpp-3m-sde", &common, sde)?;
         let noise = stochasticity(self.eta, self.s_noise)?;
         Ok(on_grid(Dpmpp3mSde { noise }, grid, &common))
     }
