@@ -87,7 +87,8 @@ pub trait State: Clone + Send {
         y0.read_rows(&mut |_, values| scales.extend_from_slice(values));
         let mut rest = scales.iter_mut();
         y1.read_rows(&mut |_, values| {
-            for (scale, value) in rest.by_ref().zip(values) {
+            // The values come first: the pair that ends a row must not take a scale of the next.
+            for (value, scale) in values.iter().zip(rest.by_ref()) {
                 *scale = tol.larger(scale.abs(), value.abs());
             }
         });
