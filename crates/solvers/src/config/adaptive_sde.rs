@@ -1,9 +1,8 @@
 //! `kind = "adaptive-sde"`.
 
 use sde_core::Sde;
-use sde_core::grid::GridConfig;
 
-use super::check::{SMALLEST_TOLERANCE, check_end, refuse};
+use super::check::{adaptive_ends, check_limits, refuse};
 use super::tables::table;
 use crate::rk::adaptive::Limits;
 use crate::stochastic::AdaptiveSde;
@@ -42,17 +41,16 @@ impl AdaptiveSdeConfig {
                 "adaptive-sde chooses its own times; remove this table",
             ));
         }
-        let (t_start, t_end) = common.ends(sde);
-        // One span: only its ends are wanted, with their checks.
-        GridConfig::Uniform {}.build(sde, 1, t_start, t_end)?;
-        check_end(sde, t_end)?;
-        for (key, value) in [("rtol", self.rtol), ("atol", self.atol)] {
-            if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
-                let reason =
-                    format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
-                return Err(refuse(key, value, reason));
-            }
-        }
+        let (t_start, t_end) = adaptive_ends(&common, sde)?;
+        let limits = Limits {
+            tolerance: Tolerance {
+                atol: self.atol,
+                rtol: self.rtol,
+            },
+            max_steps: self.max_steps,
+            min_step: self.min_step,
+        };
+        let limits = check_limits(limits, ("time to cover", t_start - t_end))?;
         if !(self.eta.is_finite() && self.eta >= 0.0) {
             return Err(refuse("eta", self.eta, "must be a finite number >= 0"));
         }
@@ -60,26 +58,12 @@ impl AdaptiveSdeConfig {
             let reason = "must lie above 0 and not above 1; 0.9 is usual";
             return Err(refuse("safety", self.safety, reason));
         }
-        if self.max_steps == 0 {
-            return Err(refuse("max_steps", self.max_steps, "must be at least 1"));
-        }
-        if !(self.min_step >= 0.0 && self.min_step < t_start - t_end) {
-            let reason = format!("must be >= 0 and below the time to cover, {}", t_start - t_end);
-            return Err(refuse("min_step", self.min_step, reason));
-        }
         Ok(Box::new(AdaptiveSde {
             eta: self.eta,
             safety: self.safety,
             t_start,
             t_end,
-            limits: Limits {
-                tolerance: Tolerance {
-                    atol: self.atol,
-                    rtol: self.rtol,
-                },
-                max_steps: self.max_steps,
-                min_step: self.min_step,
-            },
+            limits,
             final_step: common.ending(),
         }))
     }

@@ -3,7 +3,9 @@
 use sde_core::Sde;
 use sde_core::grid::{Grid, GridConfig};
 
+use super::tables::Common;
 use crate::SolveError;
+use crate::rk::adaptive::Limits;
 
 /// Equidistant times, where they resolve the noise: where half-way in time is not near either end in `lambda`. They
 /// do not for SDEs whose time is the noise level itself, which get the grid of Karras et al.
@@ -133,6 +135,38 @@ pub(super) fn check_order(order: usize, most: usize) -> Result<(), SolveError> {
 
 /// Below this, the error of a step in `f64` is rounding.
 pub(crate) const SMALLEST_TOLERANCE: f64 = 1e-14;
+
+/// The ends of a run that chooses its own steps, checked as those of a grid are.
+pub(super) fn adaptive_ends(common: &Common, sde: &dyn Sde) -> Result<(f64, f64), SolveError> {
+    let (t_start, t_end) = common.ends(sde);
+    // One span: only its ends are wanted, with their checks.
+    GridConfig::Uniform {}.build(sde, 1, t_start, t_end)?;
+    check_end(sde, t_end)?;
+    Ok((t_start, t_end))
+}
+
+/// Checks the limits of a method that chooses its own steps over a way of this length and name.
+pub(super) fn check_limits(limits: Limits, (way, length): (&str, f64)) -> Result<Limits, SolveError> {
+    let Limits {
+        tolerance,
+        max_steps,
+        min_step,
+    } = limits;
+    for (key, value) in [("rtol", tolerance.rtol), ("atol", tolerance.atol)] {
+        if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
+            let reason = format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
+            return Err(refuse(key, value, reason));
+        }
+    }
+    if max_steps == 0 {
+        return Err(refuse("max_steps", max_steps, "must be at least 1"));
+    }
+    if !(min_step >= 0.0 && min_step < length) {
+        let reason = format!("must be >= 0 and below the {way}, {length}");
+        return Err(refuse("min_step", min_step, reason));
+    }
+    Ok(limits)
+}
 
 #[cfg(test)]
 mod tests {

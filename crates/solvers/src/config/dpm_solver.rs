@@ -1,10 +1,9 @@
 //! `kind = "dpm-solver"`.
 
 use sde_core::Sde;
-use sde_core::grid::GridConfig;
 use serde::{Deserialize, Serialize};
 
-use super::check::{SMALLEST_TOLERANCE, check_end, check_order, order_within, refuse, usual_lambda_grid};
+use super::check::{adaptive_ends, check_limits, check_order, order_within, refuse, usual_lambda_grid};
 use super::tables::table;
 use crate::exponential::{
     Curvature, Ddim, DpmAdaptive, DpmMultistep, DpmSingleStep, Prediction, StagedOrder,
@@ -157,38 +156,17 @@ impl DpmSolverConfig {
             return Err(refuse("lower_order_final", lower, reason));
         }
         let common = self.common();
-        let (t_start, t_end) = common.ends(sde);
-        // One span: only its ends are wanted, with their checks.
-        GridConfig::Uniform {}.build(sde, 1, t_start, t_end)?;
-        check_end(sde, t_end)?;
-        let tolerance = Tolerance {
-            atol: self.atol.unwrap_or(0.0078),
-            rtol: self.rtol.unwrap_or(0.05),
-        };
-        for (key, value) in [("rtol", tolerance.rtol), ("atol", tolerance.atol)] {
-            if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
-                let reason =
-                    format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
-                return Err(refuse(key, value, reason));
-            }
-        }
-        let max_steps = self.max_steps.unwrap_or(10_000);
-        if max_steps == 0 {
-            return Err(refuse("max_steps", max_steps, "must be at least 1"));
-        }
-        let (min_step, way) = (
-            self.min_step.unwrap_or(0.0),
-            sde.lambda(t_end) - sde.lambda(t_start),
-        );
-        if !(min_step >= 0.0 && min_step < way) {
-            let reason = format!("must be >= 0 and below the way to cover in lambda, {way}");
-            return Err(refuse("min_step", min_step, reason));
-        }
+        let (t_start, t_end) = adaptive_ends(&common, sde)?;
         let limits = Limits {
-            tolerance,
-            max_steps,
-            min_step,
+            tolerance: Tolerance {
+                atol: self.atol.unwrap_or(0.0078),
+                rtol: self.rtol.unwrap_or(0.05),
+            },
+            max_steps: self.max_steps.unwrap_or(10_000),
+            min_step: self.min_step.unwrap_or(0.0),
         };
+        let way = sde.lambda(t_end) - sde.lambda(t_start);
+        let limits = check_limits(limits, ("way to cover in lambda", way))?;
         Ok(Box::new(DpmAdaptive {
             prediction: self.algorithm,
             order,

@@ -1,10 +1,9 @@
 //! `kind = "ode"`.
 
 use sde_core::Sde;
-use sde_core::grid::GridConfig;
 use serde::{Deserialize, Serialize};
 
-use super::check::{SMALLEST_TOLERANCE, check_end, refuse, usual_ode_grid};
+use super::check::{adaptive_ends, check_end, check_limits, refuse, usual_ode_grid};
 use super::tables::{Common, table};
 use crate::rk::adaptive::Limits;
 use crate::rk::tableau::{BOSH3, DP5, EULER, HEUN, MIDPOINT, RK4, TSIT5, Tableau};
@@ -120,35 +119,16 @@ impl OdeConfig {
         common: &Common,
         final_step: Final,
     ) -> Result<Box<dyn Sampler<S>>, SolveError> {
-        let (t_start, t_end) = common.ends(sde);
-        // One span: only its ends are wanted, with their checks.
-        GridConfig::Uniform {}.build(sde, 1, t_start, t_end)?;
-        check_end(sde, t_end)?;
-        let tolerance = Tolerance {
-            atol: self.atol.unwrap_or(1e-5),
-            rtol: self.rtol.unwrap_or(1e-5),
-        };
-        for (key, value) in [("rtol", tolerance.rtol), ("atol", tolerance.atol)] {
-            if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
-                let reason =
-                    format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
-                return Err(refuse(key, value, reason));
-            }
-        }
-        let max_steps = self.max_steps.unwrap_or(10_000);
-        if max_steps == 0 {
-            return Err(refuse("max_steps", max_steps, "must be at least 1"));
-        }
-        let min_step = self.min_step.unwrap_or(0.0);
-        if !(min_step >= 0.0 && min_step < t_start - t_end) {
-            let reason = format!("must be >= 0 and below the time to cover, {}", t_start - t_end);
-            return Err(refuse("min_step", min_step, reason));
-        }
+        let (t_start, t_end) = adaptive_ends(common, sde)?;
         let limits = Limits {
-            tolerance,
-            max_steps,
-            min_step,
+            tolerance: Tolerance {
+                atol: self.atol.unwrap_or(1e-5),
+                rtol: self.rtol.unwrap_or(1e-5),
+            },
+            max_steps: self.max_steps.unwrap_or(10_000),
+            min_step: self.min_step.unwrap_or(0.0),
         };
+        let limits = check_limits(limits, ("time to cover", t_start - t_end))?;
         let save_at = self.save_at.clone().unwrap_or_default();
         for (index, t) in save_at.iter().enumerate() {
             let before = index.checked_sub(1).map_or(f64::INFINITY, |index| save_at[index]);
