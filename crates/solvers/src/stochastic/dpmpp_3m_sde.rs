@@ -9,8 +9,9 @@ use crate::{Coef, MethodInfo, SolveError, State};
 /// `x~' = (sigma_to/sigma) e^{-eta h} x~ + (1 - e^{-H}) D + p (d_0 + a d_2) - q d_2 + s_noise sigma_to sqrt(1 - e^{-2 eta h}) z`
 /// with `p = 1 - (1 - e^{-H})/H`, `q = p/H - 1/2`.
 ///
-/// One evaluation and one draw a step, seven states; the first step has no differences, the second only the first. Order 3 for
-/// `eta = 0`, weak order 1 with noise. Sources: k-diffusion, `sample_dpmpp_3m_sde`; Lu et al. 2022, arXiv:2211.01095, section 6.
+/// One evaluation and one draw a step, seven states; the first step has no differences, the second only the first. Order 2 for
+/// `eta = 0`, since the published weight of the second difference is half that of the expansion (see
+/// [`Curvature`](crate::exponential::Curvature)); weak order 1 with noise. Sources: k-diffusion, `sample_dpmpp_3m_sde`; Lu et al. 2022, arXiv:2211.01095, section 6.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Dpmpp3mSde {
     /// Noise of the SDE.
@@ -42,7 +43,7 @@ impl Steps for Dpmpp3mSde {
     fn info(&self) -> MethodInfo {
         MethodInfo {
             name: "dpmpp-3m-sde",
-            order: if self.is_stochastic() { 1.0 } else { 3.0 },
+            order: if self.is_stochastic() { 1.0 } else { 2.0 },
             evaluations: 1,
             stochastic: self.is_stochastic(),
             couples_rows: false,
