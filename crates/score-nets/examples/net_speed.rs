@@ -31,9 +31,8 @@ fn main() -> Result<(), Box<dyn Error>> {
     };
     tch::set_num_threads(threads);
     score_nets::keep_freed_memory();
-    tch::manual_seed(0);
     let vs = nn::VarStore::new(Device::Cpu);
-    let net = config.build(&vs.root(), &shape)?;
+    let net = score_nets::seeded(0, || config.build(&vs.root(), &shape))?;
     let mut size = vec![batch];
     size.extend(&shape);
     let x = Tensor::randn(size.as_slice(), (Kind::Float, Device::Cpu));

@@ -5,6 +5,7 @@
 
 pub mod embed;
 pub mod error;
+pub mod generator;
 pub mod layers;
 pub mod memory;
 pub mod mlp;
@@ -17,6 +18,7 @@ pub mod unet2d;
 pub mod weights;
 
 pub use error::NetError;
+pub use generator::seeded;
 pub use memory::keep_freed_memory;
 pub use mlp::MlpConfig;
 pub use net::{NetConfig, ScoreNet, named_buffers, named_parameters, named_tensors};

@@ -91,7 +91,7 @@ impl NetConfig {
 
     /// Checks the configuration against the shape of one row and creates the parameters under `vs`.
     ///
-    /// Initial values come from libtorch's generator: seed it (`tch::manual_seed`) for a repeatable network.
+    /// Initial values come from libtorch's generator: build inside [`crate::seeded`] for a repeatable network.
     ///
     /// # Errors
     /// [`NetError::Config`] naming `net.key`; [`NetError::Torch`] when memory or the device fails.

@@ -7,10 +7,12 @@ use tch::{Device, Kind, nn};
 #[test]
 fn fourier_frequencies_are_a_buffer() {
     tch::set_num_threads(1);
-    tch::manual_seed(2);
     let vs = nn::VarStore::new(Device::Cpu);
     let count = 4096;
-    TimeEmbedding::new(&vs.root(), Embedding::Fourier, 2 * count, 1, 3.0).expect("builds");
+    score_nets::seeded(2, || {
+        TimeEmbedding::new(&vs.root(), Embedding::Fourier, 2 * count, 1, 3.0)
+    })
+    .expect("builds");
     let buffers = score_nets::named_buffers(&vs);
     assert_eq!(buffers.len(), 1);
     assert_eq!(buffers[0].0, "frequencies");

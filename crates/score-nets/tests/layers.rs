@@ -9,7 +9,6 @@ use tch::{Device, Kind, Tensor, nn, no_grad};
 
 fn store() -> nn::VarStore {
     tch::set_num_threads(1);
-    tch::manual_seed(2);
     nn::VarStore::new(Device::Cpu)
 }
 

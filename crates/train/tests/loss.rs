@@ -53,8 +53,9 @@ impl ScoreNet for Affine {
 
 /// Normals of mean 0 and standard deviation 1, `[rows, dim]`.
 fn normals(seed: i64, rows: usize, dim: i64) -> Tensor {
-    tch::manual_seed(seed);
-    Tensor::randn([rows as i64, dim], (Kind::Float, Device::Cpu))
+    score_nets::seeded(seed, || {
+        Tensor::randn([rows as i64, dim], (Kind::Float, Device::Cpu))
+    })
 }
 
 fn at_time(t: f64, rows: usize, dim: i64) -> TrainDraw {

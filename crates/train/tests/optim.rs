@@ -58,10 +58,9 @@ fn adamw_follows_the_paper_over_many_steps() {
 fn a_step_cut_into_blocks_is_the_step_of_the_whole() {
     one_thread();
     let _ = tch::no_grad_guard();
-    tch::manual_seed(3);
     let size = 3 * (1 << 16) + 5;
-    let values = Tensor::randn([size], (Kind::Float, Device::Cpu));
-    let grads = Tensor::randn([size], (Kind::Float, Device::Cpu));
+    let normals = || Tensor::randn([size], (Kind::Float, Device::Cpu));
+    let (values, grads) = score_nets::seeded(3, || (normals(), normals()));
     let whole = values.copy();
     let mut optim = AdamW::new(AdamWConfig::default(), &whole);
     optim.step(&whole, &grads, 1e-3, 1.0);
@@ -76,12 +75,13 @@ fn a_step_cut_into_blocks_is_the_step_of_the_whole() {
 #[test]
 fn a_flat_network_computes_and_differentiates_as_before() {
     one_thread();
-    tch::manual_seed(1);
     let vs = nn::VarStore::new(Device::Cpu);
     let root = vs.root();
-    let layer = nn::linear(&root / "a", 3, 5, Default::default());
-    let out = nn::linear(&root / "b", 5, 2, Default::default());
-    let x = Tensor::randn([4, 3], (Kind::Float, Device::Cpu));
+    let (layer, out, x) = score_nets::seeded(1, || {
+        let layer = nn::linear(&root / "a", 3, 5, Default::default());
+        let out = nn::linear(&root / "b", 5, 2, Default::default());
+        (layer, out, Tensor::randn([4, 3], (Kind::Float, Device::Cpu)))
+    });
     let forward = || x.apply(&layer).silu().apply(&out).square().sum(Kind::Float);
     let loss = forward();
     loss.backward();

@@ -38,12 +38,17 @@ fn ring() -> Vec<f32> {
         .collect()
 }
 
+fn net(vs: &nn::VarStore) -> Net {
+    Net(score_nets::seeded(1, || {
+        nn::linear(vs.root() / "only", 3, 2, Default::default())
+    }))
+}
+
 fn trainer(config: &RunConfig) -> Trainer {
     tch::set_num_threads(1);
-    tch::manual_seed(1);
     let data = MemoryDataset::new("ring", &[2], Values::Real(ring()), None, ScalingKind::None, false);
     let vs = nn::VarStore::new(Device::Cpu);
-    let net = Net(nn::linear(vs.root() / "only", 3, 2, Default::default()));
+    let net = net(&vs);
     Trainer::with_parts(config, Box::new(data.expect("a ring")), vs, Box::new(net)).expect("parts that fit")
 }
 
@@ -184,7 +189,7 @@ fn a_grid_that_cannot_be_drawn_does_not_end_the_training() {
     config.train.sample_every = 2;
     let data = MemoryDataset::new("ring", &[2], Values::Real(ring()), None, ScalingKind::None, false);
     let vs = nn::VarStore::new(Device::Cpu);
-    let net = OnlyTrains(Net(nn::linear(vs.root() / "only", 3, 2, Default::default())));
+    let net = OnlyTrains(net(&vs));
     let built = Trainer::with_parts(&config, Box::new(data.expect("a ring")), vs, Box::new(net));
     let run_folder = RunFolder::create(&folder.path().join("run"), &config).expect("an absent folder");
     let mut options = RunOptions {
@@ -246,7 +251,7 @@ fn a_batch_larger_than_the_data_is_refused() {
         false,
     );
     let vs = nn::VarStore::new(Device::Cpu);
-    let net = Net(nn::linear(vs.root() / "only", 3, 2, Default::default()));
+    let net = net(&vs);
     let built = Trainer::with_parts(&config, Box::new(data.expect("two rows")), vs, Box::new(net));
     let error = built.expect_err("two rows").to_string();
     assert!(
@@ -288,9 +293,8 @@ fn held_out_rows_are_never_trained_on_and_their_loss_follows_the_averaged_weight
     let reads = std::sync::Arc::new(std::sync::Mutex::new(vec![0; 200]));
     let data = Counted(data.expect("a ring"), reads.clone());
     tch::set_num_threads(1);
-    tch::manual_seed(1);
     let vs = nn::VarStore::new(Device::Cpu);
-    let net = Net(nn::linear(vs.root() / "only", 3, 2, Default::default()));
+    let net = net(&vs);
     let mut trainer =
         Trainer::with_parts(&config, Box::new(data), vs, Box::new(net)).expect("parts that fit");
     let held_out: Vec<bool> = reads

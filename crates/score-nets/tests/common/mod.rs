@@ -3,7 +3,7 @@
 
 use std::cell::Cell;
 
-use score_nets::{NetConfig, ScoreNet, UnetConfig, named_parameters};
+use score_nets::{NetConfig, ScoreNet, UnetConfig, named_parameters, seeded};
 use solvers::noise::fill_rows_f64;
 use solvers::{Draw, Purpose};
 use tch::{Device, Kind, Tensor, nn, no_grad};
@@ -30,9 +30,8 @@ pub fn redrawn(config: &NetConfig, shape: &[i64], kind: Kind) -> (nn::VarStore, 
 /// A network as built.
 pub fn fresh(config: &NetConfig, shape: &[i64]) -> (nn::VarStore, Box<dyn ScoreNet>) {
     tch::set_num_threads(1);
-    tch::manual_seed(1);
     let vs = nn::VarStore::new(Device::Cpu);
-    let net = config.build(&vs.root(), shape).expect("a sound configuration");
+    let net = seeded(1, || config.build(&vs.root(), shape)).expect("a sound configuration");
     (vs, net)
 }
 

@@ -56,8 +56,8 @@ impl Trainer {
     pub fn new(config: &RunConfig, device: Device) -> Result<Self, TrainError> {
         let data = crate::data::open(&config.data)?;
         let vs = VarStore::new(device);
-        tch::manual_seed(stream(config.seed, u64::MAX));
-        let net = config.net.build(&vs.root(), data.shape())?;
+        let seed = stream(config.seed, u64::MAX);
+        let net = score_nets::seeded(seed, || config.net.build(&vs.root(), data.shape()))?;
         Self::with_parts(config, data, vs, net)
     }
 
@@ -299,8 +299,8 @@ impl Trainer {
             .draws
             .draw(self.state.step, 0, rows, count, self.data.shape(), self.device);
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
-        tch::manual_seed(stream(self.config.seed, self.state.step));
-        let per_row = self.loss.per_row(self.net.as_ref(), &self.batch, &draw)?;
+        let seed = stream(self.config.seed, self.state.step);
+        let per_row = score_nets::seeded(seed, || self.loss.per_row(self.net.as_ref(), &self.batch, &draw))?;
         per_row
             .f_mean(Kind::Float)
             .map_err(TrainError::tensor("the loss"))
