@@ -91,7 +91,27 @@ pub enum WeightsError {
         /// The tensor.
         tensor: String,
     },
-    /// Two tensors to save have one name.
+    /// A checkpoint would run something; nothing was run.
+    #[error("{}: {place}: refused: {name}; only tensors, dicts, lists, numbers and strings are read, and nothing is run", file.display())]
+    Forbidden {
+        /// The file.
+        file: PathBuf,
+        /// The part of the file, and the byte.
+        place: String,
+        /// The function, class or instruction.
+        name: String,
+    },
+    /// A checkpoint makes no sense.
+    #[error("{}: {place}: {reason}", file.display())]
+    Checkpoint {
+        /// The file.
+        file: PathBuf,
+        /// The part of the file, and the byte.
+        place: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// Two tensors have one name.
     #[error("{}: two tensors have the name `{tensor}`", file.display())]
     Duplicate {
         /// The file.
