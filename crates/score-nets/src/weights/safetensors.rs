@@ -1,16 +1,21 @@
 //! The safetensors format: written whole or not at all, read strictly.
+//!
+//! Files are mapped into memory by libtorch and copied once, from the mapping into the tensors, a piece at a time, so
+//! that a load needs little memory beyond the tensors. A file must not be cut short by another process meanwhile;
+//! [`save`] never does that, it renames whole files.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, HashMap};
+use std::cmp::Reverse;
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::Path;
 
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
-use tch::{Kind, TchError, Tensor};
+use safetensors::tensor::{Dtype, Metadata, TensorInfo};
+use tch::{Device, Kind, TchError, Tensor};
 
 use super::WeightsError;
-use crate::error::first_line;
+use super::assign::{Described, check_finite, copy, matching, torch};
+use super::header::{Info, read_header};
 
 fn dtype_of(kind: Kind) -> Option<Dtype> {
     Some(match kind {
@@ -36,74 +41,89 @@ fn kind_of(dtype: Dtype) -> Option<Kind> {
     kinds.into_iter().find(|&kind| dtype_of(kind) == Some(dtype))
 }
 
-struct Bytes {
-    dtype: Dtype,
-    shape: Vec<usize>,
-    data: Vec<u8>,
-}
-
-impl View for Bytes {
-    fn dtype(&self) -> Dtype {
-        self.dtype
-    }
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.data)
-    }
-    fn data_len(&self) -> usize {
-        self.data.len()
-    }
+/// The name of a type, as the format has it.
+pub(super) fn dtype_name(kind: Kind) -> String {
+    dtype_of(kind).map_or_else(|| format!("{kind:?}"), |dtype| dtype.to_string())
 }
 
 /// Writes the tensors to `path`: to a temporary file in the same folder, flushed to the disk, then renamed, so
 /// that at any moment the old file or the whole new one is there. The file names its format (`pt`), as the Python
-/// libraries expect. The same tensors give the same bytes.
+/// libraries expect. The same tensors give the same bytes. Takes the memory of the largest tensor.
 ///
 /// # Errors
 /// [`WeightsError`]; the old file is then untouched and no temporary file is left.
 pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), WeightsError> {
-    let mut views = BTreeMap::new();
+    let mut typed = Vec::with_capacity(tensors.len());
     for (name, tensor) in tensors {
-        let view = bytes_of(tensor).map_err(|reason| WeightsError::Torch {
+        let kind = tensor.f_kind().map_err(|e| torch(path, name, &e))?;
+        let dtype = dtype_of(kind).ok_or_else(|| WeightsError::Torch {
             file: path.into(),
             tensor: name.clone(),
-            reason,
+            reason: format!("type {kind:?} has no place in a safetensors file"),
         })?;
-        if views.insert(name.clone(), view).is_some() {
-            return Err(WeightsError::Duplicate {
-                file: path.into(),
-                tensor: name.clone(),
-            });
-        }
+        typed.push((dtype, name, tensor));
     }
-    let metadata = HashMap::from([("format".to_string(), "pt".to_string())]);
-    let bytes = safetensors::serialize(views, Some(metadata)).map_err(|e| WeightsError::Header {
+    // The order of the public package: wide types first, so that all values are aligned.
+    typed.sort_by(|a, b| (Reverse(a.0), a.1).cmp(&(Reverse(b.0), b.1)));
+    let mut names: Vec<&String> = tensors.iter().map(|(name, _)| name).collect();
+    names.sort_unstable();
+    if let Some(pair) = names.windows(2).find(|pair| pair[0] == pair[1]) {
+        return Err(WeightsError::Duplicate {
+            file: path.into(),
+            tensor: pair[0].clone(),
+        });
+    }
+    let header = header_of(&typed).map_err(|reason| WeightsError::Header {
         file: path.into(),
-        reason: e.to_string(),
+        reason,
     })?;
-    write_atomically(path, &bytes)
-}
-
-fn bytes_of(tensor: &Tensor) -> Result<Bytes, String> {
-    let copy = || -> Result<(Kind, Vec<u8>), TchError> {
-        let host = tensor.detach().f_to_device(tch::Device::Cpu)?.f_contiguous()?;
-        let kind = host.f_kind()?;
-        let mut data = vec![0; host.numel() * kind.elt_size_in_bytes()];
-        host.f_copy_data_u8(&mut data, host.numel())?;
-        Ok((kind, data))
-    };
-    let (kind, data) = copy().map_err(|e| first_line(&e))?;
-    let dtype = dtype_of(kind).ok_or_else(|| format!("type {kind:?} has no place in a safetensors file"))?;
-    Ok(Bytes {
-        dtype,
-        shape: tensor.size().iter().map(|&n| n as usize).collect(),
-        data,
+    write_atomically(path, |file| {
+        let io = |source| WeightsError::Io {
+            file: path.into(),
+            what: "cannot write",
+            source,
+        };
+        file.write_all(&header).map_err(io)?;
+        for (_, name, tensor) in &typed {
+            file.write_all(&bytes_of(tensor).map_err(|e| torch(path, name, &e))?)
+                .map_err(io)?;
+        }
+        Ok(())
     })
 }
 
-fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
+/// Length and JSON, filled up with spaces to a multiple of eight bytes.
+fn header_of(tensors: &[(Dtype, &String, &Tensor)]) -> Result<Vec<u8>, String> {
+    let mut end = 0;
+    let infos = tensors.iter().map(|(dtype, name, tensor)| {
+        let start = end;
+        end += tensor.numel() * dtype.bitsize() / 8;
+        let shape = tensor.size().iter().map(|&n| n as usize).collect();
+        let info = TensorInfo {
+            dtype: *dtype,
+            shape,
+            data_offsets: (start, end),
+        };
+        (name.to_string(), info)
+    });
+    let format = HashMap::from([("format".to_string(), "pt".to_string())]);
+    let metadata = Metadata::new(Some(format), infos.collect()).map_err(|e| e.to_string())?;
+    let mut text = serde_json::to_vec(&metadata).map_err(|e| e.to_string())?;
+    text.resize(text.len().next_multiple_of(8), b' ');
+    Ok([&(text.len() as u64).to_le_bytes()[..], &text].concat())
+}
+
+fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, TchError> {
+    let host = tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?;
+    let mut data = vec![0; host.numel() * host.f_kind()?.elt_size_in_bytes()];
+    host.f_copy_data_u8(&mut data, host.numel())?;
+    Ok(data)
+}
+
+pub(super) fn write_atomically(
+    path: &Path,
+    content: impl FnOnce(&mut File) -> Result<(), WeightsError>,
+) -> Result<(), WeightsError> {
     let io = |what| {
         move |source| WeightsError::Io {
             file: path.into(),
@@ -121,7 +141,7 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
     let temporary = folder.join(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
     let write = || {
         let mut file = File::create(&temporary).map_err(io("cannot create a file beside it"))?;
-        file.write_all(bytes).map_err(io("cannot write"))?;
+        content(&mut file)?;
         file.sync_all().map_err(io("cannot flush to the disk"))?;
         fs::rename(&temporary, path).map_err(io("cannot rename the finished file"))
     };
@@ -143,13 +163,25 @@ fn write_atomically(path: &Path, bytes: &[u8]) -> Result<(), WeightsError> {
 /// # Errors
 /// [`WeightsError`] for a file that is not whole or holds values that are not finite.
 pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
-    let bytes = read_bytes(path)?;
-    let mut tensors: Vec<_> = parse(path, &bytes)?.tensors();
+    let infos = read_header(path)?;
+    let mut values = Values::new(path, &infos)?;
+    let mut tensors = Vec::with_capacity(infos.len());
+    for info in &infos {
+        let kind = kind_of(info.dtype).ok_or_else(|| WeightsError::Dtype {
+            file: path.into(),
+            tensor: info.name.clone(),
+            have: info.dtype.to_string(),
+            need: "one that libtorch has".into(),
+        })?;
+        let view = values.view(info, kind)?;
+        check_finite(path, &info.name, &view)?;
+        let own =
+            Tensor::f_empty(&info.shape, (kind, Device::Cpu)).map_err(|e| torch(path, &info.name, &e))?;
+        copy(path, &info.name, &view, &own)?;
+        tensors.push((info.name.clone(), own));
+    }
     tensors.sort_by(|a, b| a.0.cmp(&b.0));
-    tensors
-        .into_iter()
-        .map(|(name, view)| Ok((name.clone(), to_tensor(path, &name, &view)?)))
-        .collect()
+    Ok(tensors)
 }
 
 /// Reads a file into the tensors given, which must be exactly those of the file: same names, shapes and types,
@@ -158,160 +190,103 @@ pub fn read(path: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
 /// # Errors
 /// [`WeightsError`], naming file and tensor; the tensors are then as before.
 pub fn load(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), WeightsError> {
-    let bytes = read_bytes(path)?;
-    let file = parse(path, &bytes)?;
-    let views: BTreeMap<String, TensorView> = file.tensors().into_iter().collect();
-    let mut missing = tensors
+    let infos = read_header(path)?;
+    let described = infos.iter().map(|info| Described {
+        name: &info.name,
+        shape: &info.shape,
+        kind: kind_of(info.dtype),
+        dtype: info.dtype.to_string(),
+    });
+    let order = matching(path, &described.collect::<Vec<_>>(), tensors)?;
+    let mut wanted: Vec<(&Info, &Tensor)> = tensors
         .iter()
-        .filter(|(name, _)| !views.contains_key(name))
-        .peekable();
-    if let Some((name, _)) = missing.peek() {
-        let tensor = name.clone();
-        return Err(WeightsError::Missing {
-            file: path.into(),
-            tensor,
-            count: missing.count(),
-        });
+        .zip(order)
+        .map(|((_, tensor), place)| (&infos[place], tensor))
+        .collect();
+    wanted.sort_by_key(|(info, _)| info.start);
+    let mut values = Values::new(path, &infos)?;
+    for (info, tensor) in &wanted {
+        check_finite(path, &info.name, &values.view(info, tensor.kind())?)?;
     }
-    let mut extra = views
-        .keys()
-        .filter(|name| !tensors.iter().any(|(own, _)| own == *name))
-        .peekable();
-    if let Some(name) = extra.peek() {
-        let tensor = name.to_string();
-        return Err(WeightsError::Extra {
-            file: path.into(),
-            tensor,
-            count: extra.count(),
-        });
-    }
-    for (name, tensor) in tensors {
-        check(path, name, &views[name], tensor)?;
-    }
-    let staged: Vec<Tensor> = tensors
-        .iter()
-        .map(|(name, _)| to_tensor(path, name, &views[name]))
-        .collect::<Result<_, WeightsError>>()?;
-    tch::no_grad(|| {
-        for ((name, tensor), new) in tensors.iter().zip(&staged) {
-            tensor
-                .shallow_clone()
-                .f_copy_(new)
-                .map_err(|e| torch(path, name, &e))?;
-        }
-        Ok(())
-    })
-}
-
-fn torch(path: &Path, name: &str, error: &TchError) -> WeightsError {
-    WeightsError::Torch {
-        file: path.into(),
-        tensor: name.into(),
-        reason: first_line(error),
-    }
-}
-
-fn read_bytes(path: &Path) -> Result<Vec<u8>, WeightsError> {
-    fs::read(path).map_err(|source| WeightsError::Io {
-        file: path.into(),
-        what: "cannot read",
-        source,
-    })
-}
-
-fn parse<'a>(path: &Path, bytes: &'a [u8]) -> Result<SafeTensors<'a>, WeightsError> {
-    use safetensors::SafeTensorError::{HeaderTooLarge, HeaderTooSmall, InvalidHeaderLength};
-    SafeTensors::deserialize(bytes).map_err(|error| {
-        let file = path.to_path_buf();
-        let have = bytes.len() as u64;
-        let prefix = bytes.first_chunk().map(|first| u64::from_le_bytes(*first));
-        match (&error, prefix) {
-            (HeaderTooSmall, _) => WeightsError::Length { file, have, need: 8 },
-            (InvalidHeaderLength, Some(header)) if header <= 100_000_000 => WeightsError::Length {
-                file,
-                have,
-                need: header + 8,
-            },
-            (HeaderTooLarge, Some(header)) => WeightsError::Header {
-                file,
-                reason: format!("its first eight bytes promise a header of {header} bytes"),
-            },
-            (safetensors::SafeTensorError::MetadataIncompleteBuffer, Some(header)) => {
-                match described_length(bytes, header) {
-                    Some(need) => WeightsError::Length { file, have, need },
-                    None => WeightsError::Header {
-                        file,
-                        reason: error.to_string(),
-                    },
-                }
-            }
-            _ => WeightsError::Header {
-                file,
-                reason: error.to_string(),
-            },
-        }
-    })
-}
-
-/// The length that a valid header describes: prefix, header and the last byte of any tensor.
-fn described_length(bytes: &[u8], header: u64) -> Option<u64> {
-    let text = bytes.get(8..usize::try_from(header).ok()?.checked_add(8)?)?;
-    let metadata: safetensors::tensor::Metadata = serde_json::from_slice(text).ok()?;
-    Some(8 + header + metadata.data_len() as u64)
-}
-
-fn check(path: &Path, name: &str, view: &TensorView, own: &Tensor) -> Result<(), WeightsError> {
-    let have: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-    let need = own.size();
-    if have != need {
-        let sorted = |shape: &[i64]| {
-            let mut sorted = shape.to_vec();
-            sorted.sort_unstable();
-            sorted
-        };
-        let transposed = sorted(&have) == sorted(&need);
-        return Err(WeightsError::Shape {
-            file: path.into(),
-            tensor: name.into(),
-            have,
-            need,
-            transposed,
-        });
-    }
-    if kind_of(view.dtype()) != Some(own.kind()) {
-        return Err(WeightsError::Dtype {
-            file: path.into(),
-            tensor: name.into(),
-            have: view.dtype().to_string(),
-            need: dtype_of(own.kind()).map_or_else(|| format!("{:?}", own.kind()), |dtype| dtype.to_string()),
-        });
+    for (info, tensor) in &wanted {
+        copy(path, &info.name, &values.view(info, tensor.kind())?, tensor)?;
     }
     Ok(())
 }
 
-fn to_tensor(path: &Path, name: &str, view: &TensorView) -> Result<Tensor, WeightsError> {
-    let kind = kind_of(view.dtype()).ok_or_else(|| WeightsError::Dtype {
-        file: path.into(),
-        tensor: name.into(),
-        have: view.dtype().to_string(),
-        need: "one that libtorch has".into(),
-    })?;
-    let shape: Vec<i64> = view.shape().iter().map(|&n| n as i64).collect();
-    let read = || -> Result<(Tensor, bool), TchError> {
-        let tensor = Tensor::f_from_data_size(view.data(), &shape, kind)?;
-        let finite = match kind {
-            Kind::Float | Kind::Double | Kind::Half | Kind::BFloat16 => {
-                tensor.f_isfinite()?.f_all()?.f_int64_value(&[])? != 0
-            }
-            _ => true,
+/// The values of a file, mapped into memory.
+struct Values<'p> {
+    path: &'p Path,
+    length: u64,
+    bytes: Option<Tensor>,
+    /// Bytes looked at since the file was mapped.
+    touched: u64,
+}
+
+impl<'p> Values<'p> {
+    /// Bytes after which the mapping is renewed: pages that were looked at count as memory of the process until then.
+    const WINDOW: u64 = 16 << 20;
+
+    fn new(path: &'p Path, infos: &[Info]) -> Result<Self, WeightsError> {
+        let length = infos.last().map_or(0, |info| info.start + info.bytes);
+        let mut values = Values {
+            path,
+            length,
+            bytes: None,
+            touched: 0,
         };
-        Ok((tensor, finite))
-    };
-    match read().map_err(|e| torch(path, name, &e))? {
-        (tensor, true) => Ok(tensor),
-        (_, false) => Err(WeightsError::NonFinite {
-            file: path.into(),
-            tensor: name.into(),
-        }),
+        values.renew("")?;
+        Ok(values)
+    }
+
+    fn renew(&mut self, name: &str) -> Result<(), WeightsError> {
+        self.touched = 0;
+        if self.length == 0 {
+            return Ok(());
+        }
+        self.bytes = None;
+        let options = (Kind::Uint8, Device::Cpu);
+        self.bytes = Some(match self.path.to_str() {
+            // A private mapping: the file never changes through it.
+            Some(path) => Tensor::f_from_file(path, false, self.length as i64, options)
+                .map_err(|e| torch(self.path, name, &e))?,
+            // libtorch takes names in UTF-8 only.
+            None => {
+                let bytes = fs::read(self.path).map_err(|source| WeightsError::Io {
+                    file: self.path.into(),
+                    what: "cannot read",
+                    source,
+                })?;
+                Tensor::f_from_slice(&bytes).map_err(|e| torch(self.path, name, &e))?
+            }
+        });
+        Ok(())
+    }
+
+    /// The values of a tensor; valid as long as it lives.
+    fn view(&mut self, info: &Info, kind: Kind) -> Result<Tensor, WeightsError> {
+        if self.touched > Self::WINDOW && self.path.to_str().is_some() {
+            self.renew(&info.name)?;
+        }
+        self.touched += info.bytes;
+        let view = || -> Result<Tensor, TchError> {
+            let bytes = match &self.bytes {
+                Some(bytes) if info.bytes > 0 => bytes,
+                _ => return Tensor::f_zeros(&info.shape, (kind, Device::Cpu)),
+            };
+            let mut own = bytes.f_narrow(0, info.start as i64, info.bytes as i64)?;
+            if !info.start.is_multiple_of(kind.elt_size_in_bytes() as u64) {
+                let mut aligned = Tensor::f_empty_like(&own)?;
+                aligned.f_copy_(&own)?;
+                own = aligned;
+            }
+            match kind {
+                // A byte that is neither 0 nor 1 is no bool to the compiler.
+                Kind::Bool => own.f_ne(0)?,
+                _ => own.f_view_dtype(kind)?,
+            }
+            .f_view(&info.shape[..])
+        };
+        view().map_err(|e| torch(self.path, &info.name, &e))
     }
 }

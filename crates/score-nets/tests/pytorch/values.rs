@@ -128,6 +128,7 @@ fn tensors_of_one_storage_share_memory() {
 
 /// The published layout: the averaged weights, an unnamed list, are those of the file beside it.
 #[test]
+#[allow(clippy::print_stdout, reason = "says what was not tested")]
 fn a_checkpoint_of_score_sde_is_read() {
     let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/nets");
     if !folder.is_dir() {

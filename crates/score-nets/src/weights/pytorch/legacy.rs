@@ -9,7 +9,8 @@ use std::io::{BufReader, Read, Seek, SeekFrom};
 
 use super::fault::{Stop, shown};
 use super::heap::{Heap, Item, Object};
-use super::pickle::{Input, build};
+use super::input::Input;
+use super::pickle::build;
 
 /// The number that starts such a file, little-endian.
 const MAGIC: [u8; 10] = [0x6c, 0xfc, 0x9c, 0x46, 0xf9, 0x20, 0x6a, 0xa8, 0x50, 0x19];

@@ -7,8 +7,10 @@
 //! Bounds: objects take at most as many bytes as the file has, the tensors together at most twice as many, whatever their
 //! shapes say (and one MiB each), all checked before anything is allocated.
 
+mod calls;
 mod fault;
 mod heap;
+mod input;
 mod legacy;
 mod node;
 mod opcodes;
@@ -17,7 +19,7 @@ mod view;
 mod zip;
 
 use std::cell::RefCell;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fs::File;
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
@@ -26,6 +28,7 @@ use tch::{Kind, Tensor};
 
 use self::fault::{Stop, shown};
 use self::heap::{Heap, Item, Object, StorageRef, TensorRef};
+use self::input::Input;
 use self::legacy::Legacy;
 use self::zip::Zip;
 use super::WeightsError;
@@ -34,6 +37,16 @@ pub use self::node::Node;
 
 /// Bytes of objects that any file may hold, however short it is.
 const OBJECTS_FREE: u64 = 1 << 20;
+
+/// The tensors of a checkpoint that is a flat dict of them (a state dict), in its order.
+///
+/// # Errors
+/// As [`Checkpoint::open`]; [`WeightsError::Checkpoint`] for a file of another structure.
+pub fn read_tensors(path: &Path) -> Result<Vec<(String, Tensor)>, WeightsError> {
+    let checkpoint = Checkpoint::open(path)?;
+    let root = checkpoint.root();
+    checkpoint.named_tensors(root, "the file")
+}
 
 /// An open checkpoint: its structure is in memory, its tensors are read when asked for.
 #[derive(Debug)]
@@ -108,6 +121,31 @@ impl Checkpoint {
     /// What was saved.
     pub fn root(&self) -> Node<'_> {
         Node::new(self, self.root)
+    }
+
+    /// The tensors of a dict of nothing else, in its order; `what` names the dict in errors.
+    ///
+    /// # Errors
+    /// [`WeightsError::Checkpoint`] if it is something else; [`WeightsError::Duplicate`]; a storage is damaged.
+    pub fn named_tensors(&self, dict: Node, what: &str) -> Result<Vec<(String, Tensor)>, WeightsError> {
+        let broken = |reason: String| Stop::broken(reason).at(&self.path, what);
+        let entries = dict.entries();
+        let entries = entries.ok_or_else(|| broken(format!("is {}, need a dict of tensors", dict.what())))?;
+        let mut tensors: Vec<(String, Tensor)> = Vec::with_capacity(entries.len());
+        let mut seen = HashSet::new();
+        for (key, value) in entries {
+            let name = key.as_str();
+            let name = name.ok_or_else(|| broken(format!("has {} as a key, need names", key.what())))?;
+            let tensor = value.tensor()?;
+            let need = || broken(format!("{} is {}, need a tensor", shown(name), value.what()));
+            let tensor = tensor.ok_or_else(need)?;
+            if !seen.insert(name) {
+                let (file, tensor) = (self.path.clone(), shown(name));
+                return Err(WeightsError::Duplicate { file, tensor });
+            }
+            tensors.push((name.to_string(), tensor));
+        }
+        Ok(tensors)
     }
 
     /// Every storage that the pickle mentions is in the file, with the length that the pickle says.
@@ -231,7 +269,7 @@ fn open_zip(
         .ok_or_else(|| broken("no data.pkl"))?;
     let pickle = zip.read(entry).map_err(|stop| stop.at(path, "data.pkl"))?;
     let mut bytes = &pickle[..];
-    let mut input = pickle::Input::new(&mut bytes, 0, pickle.len() as u64);
+    let mut input = Input::new(&mut bytes, 0, pickle.len() as u64);
     let built = pickle::build(&mut input, heap);
     let root = built.map_err(|(at, stop)| stop.at(path, &format!("data.pkl, byte {at}")))?;
     Ok((Container::Zip { zip, prefix }, root))

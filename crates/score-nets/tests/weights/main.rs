@@ -1,5 +1,7 @@
 //! Weights files: what is written comes back, and nothing else does.
 
+mod strict;
+
 use std::fs;
 use std::path::Path;
 
