@@ -3,6 +3,7 @@
 //!
 //! A network of your own needs one trait, [`ScoreNet`]: see its example.
 
+pub mod card;
 pub mod embed;
 pub mod error;
 pub mod generator;
@@ -17,6 +18,7 @@ pub mod unet1d;
 pub mod unet2d;
 pub mod weights;
 
+pub use card::{CardError, ModelCard};
 pub use error::NetError;
 pub use generator::seeded;
 pub use memory::keep_freed_memory;

@@ -2,6 +2,7 @@
 
 mod assign;
 mod error;
+mod folder;
 mod header;
 pub mod pytorch;
 mod safetensors;
@@ -9,3 +10,4 @@ mod safetensors;
 pub use self::assign::assign;
 pub use self::safetensors::{load, read, save};
 pub use error::WeightsError;
+pub use folder::{CARD_FILE, LoadedModel, NET_FILE, load_model, read_card, write_model};
