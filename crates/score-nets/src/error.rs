@@ -27,6 +27,14 @@ pub enum NetError {
         /// The shape needed.
         need: String,
     },
+    /// A value of the time input is none that the network knows.
+    #[error("time input of the network: got {got}, need {need}")]
+    Time {
+        /// The value, or the range of values.
+        got: String,
+        /// What it must be.
+        need: String,
+    },
     /// libtorch failed: memory, device, or an operation that the device lacks.
     #[error("libtorch: {reason}")]
     Torch {

@@ -1,4 +1,4 @@
-//! Score networks on libtorch (residual MLP, 1-D and 2-D U-Nets), the tensor state that samplers move, and the
+//! Score networks on libtorch (residual MLP, 1-D and 2-D U-Nets, the networks of score_sde), the tensor state that samplers move, and the
 //! wrapper that makes a network a score function.
 //!
 //! A network of your own needs one trait, [`ScoreNet`]: see its example.
@@ -12,6 +12,7 @@ pub mod memory;
 pub mod mlp;
 pub mod net;
 pub mod score;
+pub mod score_sde;
 pub mod tensor_state;
 pub mod unet;
 pub mod unet1d;
@@ -25,5 +26,6 @@ pub use memory::keep_freed_memory;
 pub use mlp::MlpConfig;
 pub use net::{NetConfig, ScoreNet, named_buffers, named_parameters, named_tensors};
 pub use score::NetScore;
+pub use score_sde::{DdpmConfig, NcsnppConfig};
 pub use tensor_state::{TensorNoise, TensorState};
 pub use unet::{Resample, TimeMode, UnetConfig};

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use crate::score_sde::{self, DdpmConfig, NcsnppConfig, ScoreSdeNet};
 use crate::{MlpConfig, NetError, UnetConfig, unet1d, unet2d};
 
 /// A network `F(x, time)`: raw output, the size of its input. What it means (score, noise, clean data) is the
@@ -68,6 +69,12 @@ pub enum NetConfig {
     Unet1d(UnetConfig),
     /// U-Net on `[channels, height, width]`.
     Unet2d(UnetConfig),
+    /// NCSN++ on `[channels, height, width]`; absent keys are those of its published CIFAR-10 model.
+    Ncsnpp(#[serde(deserialize_with = "score_sde::deserialize_ncsnpp")] NcsnppConfig),
+    /// DDPM++: the same class with other defaults.
+    Ddpmpp(#[serde(deserialize_with = "score_sde::deserialize_ddpmpp")] NcsnppConfig),
+    /// The plain DDPM network of score_sde.
+    Ddpm(DdpmConfig),
 }
 
 impl NetConfig {
@@ -101,6 +108,10 @@ impl NetConfig {
             NetConfig::Mlp(config) => Ok(Box::new(config.build(vs, shape)?)),
             NetConfig::Unet1d(config) => Ok(Box::new(unet1d::Unet1d::new(config, vs, shape)?)),
             NetConfig::Unet2d(config) => Ok(Box::new(unet2d::Unet2d::new(config, vs, shape)?)),
+            NetConfig::Ncsnpp(config) | NetConfig::Ddpmpp(config) => {
+                Ok(Box::new(ScoreSdeNet::ncsnpp(config, vs, shape)?))
+            }
+            NetConfig::Ddpm(config) => Ok(Box::new(ScoreSdeNet::ddpm(config, vs, shape)?)),
         }
     }
 
@@ -114,6 +125,10 @@ impl NetConfig {
             NetConfig::Mlp(config) => config.param_count(shape),
             NetConfig::Unet1d(config) => unet1d::plan(config, shape)?.param_count(),
             NetConfig::Unet2d(config) => unet2d::plan(config, shape)?.param_count(),
+            NetConfig::Ncsnpp(config) | NetConfig::Ddpmpp(config) => {
+                score_sde::Plan::ncsnpp(config, shape)?.param_count()
+            }
+            NetConfig::Ddpm(config) => score_sde::Plan::ddpm(config, shape)?.param_count(),
         }
     }
 

@@ -44,6 +44,11 @@ impl Linear {
         })
     }
 
+    /// The type of its parameters.
+    pub(crate) fn kind(&self) -> tch::Kind {
+        self.weight.kind()
+    }
+
     /// Number of parameters of such a layer.
     pub fn param_count(input: i64, output: i64) -> u64 {
         (input * output + output) as u64
@@ -129,6 +134,12 @@ impl Conv {
         })
     }
 
+    /// With zeros to this width on every side instead.
+    #[must_use]
+    pub fn with_padding(self, padding: i64) -> Self {
+        Conv { padding, ..self }
+    }
+
     /// Number of parameters of such a layer.
     pub fn param_count(space: Space, input: i64, output: i64, kernel: i64) -> u64 {
         (input * output * kernel.pow(space.axes() as u32) + output) as u64
@@ -161,9 +172,10 @@ pub struct GroupNorm {
     weight: Tensor,
     bias: Tensor,
     groups: i64,
+    eps: f64,
 }
 
-/// Added to the variance in every normalisation.
+/// Added to the variance, where nothing else is asked for.
 pub(crate) const NORM_EPS: f64 = 1e-5;
 
 impl GroupNorm {
@@ -172,10 +184,19 @@ impl GroupNorm {
     /// # Errors
     /// When libtorch cannot allocate.
     pub fn new(vs: &Path, channels: i64, max_groups: i64) -> Result<Self, TchError> {
+        GroupNorm::with_groups(vs, channels, Self::groups(channels, max_groups), NORM_EPS)
+    }
+
+    /// This many groups, which must divide `channels`, and `eps` added to the variance.
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn with_groups(vs: &Path, channels: i64, groups: i64, eps: f64) -> Result<Self, TchError> {
         Ok(GroupNorm {
             weight: vs.f_ones("weight", &[channels])?,
             bias: vs.f_zeros("bias", &[channels])?,
-            groups: Self::groups(channels, max_groups),
+            groups,
+            eps,
         })
     }
 
@@ -198,7 +219,7 @@ impl GroupNorm {
     /// # Errors
     /// When libtorch fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), NORM_EPS, true)
+        x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)
     }
 }
 

@@ -6,7 +6,7 @@ mod resample;
 mod residual;
 
 pub use attention::Attention;
-pub(crate) use basic::silu;
 pub use basic::{Conv, GroupNorm, LayerNorm, Linear, Space};
+pub(crate) use basic::{fan_average, silu};
 pub use resample::{Downsample, Upsample};
 pub use residual::{Residual, ResidualOptions};

@@ -1,6 +1,8 @@
 //! What the tests share.
 #![allow(dead_code)]
 
+pub mod fixture;
+
 use std::cell::Cell;
 
 use score_nets::{NetConfig, ScoreNet, UnetConfig, named_parameters, seeded};
