@@ -79,9 +79,54 @@ pub(crate) fn exp_pair(x: f64) -> (f64, f64) {
     (power * p + power, power * p + (power - 1.0))
 }
 
+/// [`exp_pair`] of many numbers, in place: `x` becomes `e^x`, `less_one` becomes `e^x - 1`.
+pub(crate) fn exp_pairs(x: &mut [f64], less_one: &mut [f64]) {
+    struct Kernel<'a>(&'a mut [f64], &'a mut [f64]);
+
+    impl Kernel<'_> {
+        #[inline(always)]
+        fn run(self) {
+            for (x, less_one) in self.0.iter_mut().zip(self.1) {
+                (*x, *less_one) = exp_pair(*x);
+            }
+        }
+    }
+
+    #[cfg(feature = "simd")]
+    impl pulp::WithSimd for Kernel<'_> {
+        type Output = ();
+
+        #[inline(always)]
+        fn with_simd<S: pulp::Simd>(self, _simd: S) {
+            self.run();
+        }
+    }
+
+    let kernel = Kernel(x, less_one);
+    #[cfg(feature = "simd")]
+    pulp::Arch::new().dispatch(kernel);
+    #[cfg(not(feature = "simd"))]
+    kernel.run();
+}
+
 #[cfg(test)]
 mod tests {
-    use super::exp_pair;
+    use super::{exp_pair, exp_pairs};
+
+    #[test]
+    fn many_exponentials_have_the_bits_of_each() {
+        let arguments: Vec<f64> = (0..103).map(|i| 0.37 * f64::from(i) - 19.0).collect();
+        let (mut exp, mut less_one) = (arguments.clone(), vec![0.0; arguments.len()]);
+        exp_pairs(&mut exp, &mut less_one);
+        for ((x, exp), less_one) in arguments.iter().zip(exp).zip(less_one) {
+            let (one, other) = exp_pair(*x);
+            assert_eq!(
+                (exp.to_bits(), less_one.to_bits()),
+                (one.to_bits(), other.to_bits()),
+                "{x}"
+            );
+        }
+    }
 
     #[test]
     fn exponentials_are_accurate_to_two_units() {

@@ -30,6 +30,8 @@ pub fn level_name() -> &'static str {
         pulp::Arch::Scalar => "baseline",
         #[cfg(target_arch = "x86_64")]
         pulp::Arch::V3(_) => "avx2",
+        #[cfg(target_arch = "x86_64")]
+        pulp::Arch::V4(_) => "avx512",
         _ => "other",
     }
 }

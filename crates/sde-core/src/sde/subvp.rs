@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Marginal, Sde, TimeDomain, check_domain, check_terminal};
 use crate::ConfigError;
-use crate::num::{asinh_half_exp, exp_pair, ln_2sinh};
+use crate::num::{asinh_half_exp, exp_pair, exp_pairs, ln_2sinh};
 use crate::schedule::{Linear, Schedule};
 
 /// The sub-variance-preserving SDE `dx = -beta/2 x dt + sqrt(beta (1 - e^{-2B})) dw` (Song et al. 2021,
@@ -85,10 +85,11 @@ impl Sde for SubVp {
     /// With `u = e^{-B/2} - 1`: `mean_coef = 1 + u`, `std = -u (2 + u)`, one exponential.
     fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
         self.schedule.integrals(times, mean_coef);
-        for (mean_coef, var) in mean_coef.iter_mut().zip(var) {
-            let (exp, u) = exp_pair(-0.5 * *mean_coef);
-            let std = -u * (2.0 + u);
-            (*mean_coef, *var) = (exp, std * std);
+        mean_coef.iter_mut().for_each(|integral| *integral *= -0.5);
+        exp_pairs(mean_coef, var);
+        for u in var {
+            let std = -*u * (2.0 + *u);
+            *u = std * std;
         }
     }
 

@@ -3,7 +3,7 @@
 use super::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain, check_domain};
 use crate::ConfigError;
 use crate::error::positive;
-use crate::num::exp_pair;
+use crate::num::{exp_pair, exp_pairs};
 
 /// Which perturbation kernel the variance-exploding SDE is used with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -150,12 +150,15 @@ impl Sde for Ve {
     }
 
     fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
-        mean_coef.fill(1.0);
         let (doubled, scale) = (2.0 * self.log_ratio, self.sigma_min * self.sigma_min);
+        for (t, exponent) in times.iter().zip(&mut *mean_coef) {
+            *exponent = doubled * t;
+        }
+        exp_pairs(mean_coef, var);
         let song = self.kernel == VeKernel::Song;
-        for (t, var) in times.iter().zip(var) {
-            let (exp, less_one) = exp_pair(doubled * t);
-            *var = scale * if song { exp } else { less_one.max(0.0) };
+        for (exp, var) in mean_coef.iter_mut().zip(var) {
+            *var = scale * if song { *exp } else { var.max(0.0) };
+            *exp = 1.0;
         }
     }
 

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain, check_domain, check_terminal};
 use crate::ConfigError;
-use crate::num::{exp_pair, ln_expm1, softplus};
+use crate::num::{exp_pairs, ln_expm1, softplus};
 use crate::schedule::{Cosine, Linear, Schedule};
 
 /// The variance-preserving SDE `dx = -beta(t)/2 x dt + sqrt(beta(t)) dw` (Song et al. 2021, arXiv:2011.13456,
@@ -100,10 +100,9 @@ impl Sde for Vp {
     /// With `u = e^{-B/2} - 1`: `mean_coef = 1 + u`, `std^2 = -u (2 + u)`, one exponential.
     fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
         self.schedule.integrals(times, mean_coef);
-        for (mean_coef, var) in mean_coef.iter_mut().zip(var) {
-            let (exp, u) = exp_pair(-0.5 * *mean_coef);
-            (*mean_coef, *var) = (exp, -u * (2.0 + u));
-        }
+        mean_coef.iter_mut().for_each(|integral| *integral *= -0.5);
+        exp_pairs(mean_coef, var);
+        var.iter_mut().for_each(|u| *u = -*u * (2.0 + *u));
     }
 
     fn domain(&self) -> TimeDomain {

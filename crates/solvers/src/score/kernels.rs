@@ -14,7 +14,7 @@ use super::coefs::Coefs;
 use crate::real::Real;
 
 /// Undoes the scaling of both factors of the precision: `W^T W` is held times `log2(e)/2`.
-const UNSCALE: f64 = -2.0 * std::f64::consts::LN_2;
+pub(super) const UNSCALE: f64 = -2.0 * std::f64::consts::LN_2;
 /// Rows that the general kernels take at a time.
 pub(super) const LANES: usize = 64;
 
@@ -90,127 +90,6 @@ pub(super) fn small<T: Real, const D: usize, const K: usize>((coefs, (x, out, ro
     }
 }
 
-/// Isotropic components, any number, any dimension: `L` rows at a time, in registers. `weights` holds a lane block for each
-/// component. The sums run over dimensions and components in their order, whatever `L` is.
-#[inline(always)]
-pub(super) fn isotropic<T: Real, const L: usize>(
-    (coefs, (x, out, rows), weights): (&Coefs<T>, Batch<T>, &mut [[T; L]]),
-) {
-    let (dim, stride) = (coefs.dim, coefs.stride());
-    let unscale = T::from_f64(UNSCALE);
-    let whole_d = dim - dim % TILE;
-    let whole_k = weights.len() - weights.len() % TILE;
-    for start in (0..rows).step_by(L) {
-        let n = L.min(rows - start);
-        let x = Strip {
-            planes: x,
-            rows,
-            start,
-            n,
-        };
-        for k in (0..whole_k).step_by(TILE) {
-            let sums = squares::<T, L, TILE>(coefs, k, &x);
-            weights[k..k + TILE].copy_from_slice(&sums);
-        }
-        for k in whole_k..weights.len() {
-            [weights[k]] = squares::<T, L, 1>(coefs, k, &x);
-        }
-        for (k, weight) in weights.iter_mut().enumerate() {
-            let (root, log_weight) = (coefs.parts[k * stride + dim], coefs.log_weights[k]);
-            for l in 0..L {
-                weight[l] = log_weight - root * root * weight[l];
-            }
-        }
-        let total = softmax(weights);
-        // score = pull x - sum_k w_k m_k with w_k = -r_k p_k and pull their sum
-        let mut pull = [T::ZERO; L];
-        for (k, weight) in weights.iter_mut().enumerate() {
-            let root = coefs.parts[k * stride + dim];
-            let precision = root * root * unscale;
-            for l in 0..L {
-                weight[l] = weight[l] * precision / total[l];
-                pull[l] += weight[l];
-            }
-        }
-        for d in (0..whole_d).step_by(TILE) {
-            let sums = pulled::<T, L, TILE>(coefs, d, &x, &pull, weights);
-            for i in 0..TILE {
-                put(out, (d + i) * rows + start, n, &sums[i]);
-            }
-        }
-        for d in whole_d..dim {
-            let [sum] = pulled::<T, L, 1>(coefs, d, &x, &pull, weights);
-            put(out, d * rows + start, n, &sum);
-        }
-    }
-}
-
-/// Some rows of a batch.
-struct Strip<'a, T> {
-    planes: &'a [T],
-    rows: usize,
-    start: usize,
-    n: usize,
-}
-
-impl<T: Real> Strip<'_, T> {
-    /// Their values in dimension `d`.
-    #[inline(always)]
-    fn values<const L: usize>(&self, d: usize) -> [T; L] {
-        lanes(self.planes, d * self.rows + self.start, self.n)
-    }
-}
-
-/// Components, and dimensions, that the isotropic kernel takes at a time: as many independent sums as hide the latency of an
-/// addition.
-const TILE: usize = 4;
-
-/// `sum_d (x_d - m_kd)^2` for `K` components from `k` on.
-#[inline(always)]
-fn squares<T: Real, const L: usize, const K: usize>(coefs: &Coefs<T>, k: usize, x: &Strip<T>) -> [[T; L]; K] {
-    let (dim, stride) = (coefs.dim, coefs.stride());
-    let means: [&[T]; K] = from_fn(|i| &coefs.parts[(k + i) * stride..][..dim]);
-    let mut sums = [[T::ZERO; L]; K];
-    for d in 0..dim {
-        let x = x.values::<L>(d);
-        for i in 0..K {
-            let mean = means[i][d];
-            for l in 0..L {
-                let centred = x[l] - mean;
-                sums[i][l] += centred * centred;
-            }
-        }
-    }
-    sums
-}
-
-/// `pull x_d - sum_k w_k m_kd` for `D` dimensions from `d` on.
-#[inline(always)]
-fn pulled<T: Real, const L: usize, const D: usize>(
-    coefs: &Coefs<T>,
-    d: usize,
-    x: &Strip<T>,
-    pull: &[T; L],
-    weights: &[[T; L]],
-) -> [[T; L]; D] {
-    let mut sums = [[T::ZERO; L]; D];
-    for i in 0..D {
-        let x = x.values::<L>(d + i);
-        for l in 0..L {
-            sums[i][l] = pull[l] * x[l];
-        }
-    }
-    for (weight, part) in weights.iter().zip(coefs.parts.chunks_exact(coefs.stride())) {
-        let means: [T; D] = from_fn(|i| part[d + i]);
-        for i in 0..D {
-            for l in 0..L {
-                sums[i][l] -= weight[l] * means[i];
-            }
-        }
-    }
-    sums
-}
-
 /// Full covariances, any number, any dimension. `y` holds a lane block for each component and dimension, `weights`
 /// one for each component.
 #[allow(clippy::type_complexity)]
@@ -275,25 +154,9 @@ pub(super) fn full<T: Real>(
 /// `n` values from `at` on, filled up with the last one so that idle lanes compute something harmless.
 #[inline(always)]
 pub(super) fn block<T: Real>(x: &[T], at: usize, n: usize) -> [T; LANES] {
-    lanes::<T, LANES>(x, at, n)
-}
-
-/// As [`block`], of any length.
-#[inline(always)]
-pub(super) fn lanes<T: Real, const L: usize>(x: &[T], at: usize, n: usize) -> [T; L] {
     match x[at..at + n].try_into() {
         Ok(whole) => whole,
         Err(_) => from_fn(|l| x[at + l.min(n - 1)]),
-    }
-}
-
-/// Writes the first `n` of some values to `out` from `at` on.
-#[inline(always)]
-pub(super) fn put<T: Real, const L: usize>(out: &mut [T], at: usize, n: usize, values: &[T; L]) {
-    let out = &mut out[at..at + n];
-    match <&mut [T; L]>::try_from(&mut *out) {
-        Ok(whole) => *whole = *values,
-        Err(_) => out.copy_from_slice(&values[..n]),
     }
 }
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use sde_core::{Mixture, Sde};
 
 use super::coefs::{Cache, Coefs};
-use super::isotropic_rows::isotropic_rows;
-use super::kernels::{Batch, LANES, full, isotropic, small};
+use super::isotropic::{Room, isotropic, isotropic_rows};
+use super::kernels::{Batch, LANES, full, small};
 use super::per_row::{Scratch, Spectra, Strip, Wanted, strip};
 use super::small_rows::{Piece, small_rows};
 use crate::real::Real;
@@ -152,11 +152,11 @@ impl<T: Real> MixtureScore<T> {
         let components = self.mixture.components();
         // Two vectors of 32 bytes.
         if size_of::<T>() == 4 {
-            let mut weights = vec![[T::ZERO; 16]; components];
-            simd::dispatch(IsotropicRows::<T, 16>((&self.spectra, piece, &mut weights[..])));
+            let mut room = Room::new(self.spectra.dim, components);
+            simd::dispatch(IsotropicRows::<T, 16>((&self.spectra, piece, &mut room)));
         } else {
-            let mut weights = vec![[T::ZERO; 8]; components];
-            simd::dispatch(IsotropicRows::<T, 8>((&self.spectra, piece, &mut weights[..])));
+            let mut room = Room::new(self.spectra.dim, components);
+            simd::dispatch(IsotropicRows::<T, 8>((&self.spectra, piece, &mut room)));
         }
     }
 }
@@ -238,10 +238,10 @@ impl<T: Real> ScoreVjp<HostBatch<T>> for MixtureScore<T> {
 
 kernels! {
     Small<'a, T, const D: usize, const K: usize>((&'a Coefs<T>, Batch<'a, T>)) -> () = small;
-    Isotropic<'a, T, const L: usize>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; L]])) -> () = isotropic;
+    Isotropic<'a, T, const L: usize>((&'a Coefs<T>, Batch<'a, T>, &'a mut Room<T, L>)) -> () = isotropic;
     Full<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]], &'a mut [[T; LANES]])) -> () = full;
     SmallRows<'a, T, const D: usize, const K: usize>((&'a Spectra<T>, Piece<'a, T>)) -> () = small_rows;
-    IsotropicRows<'a, T, const L: usize>((&'a Spectra<T>, Piece<'a, T>, &'a mut [[T; L]])) -> () = isotropic_rows;
+    IsotropicRows<'a, T, const L: usize>((&'a Spectra<T>, Piece<'a, T>, &'a mut Room<T, L>)) -> () = isotropic_rows;
     StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Wanted<'a, T>, &'a mut Scratch<T>)) -> () = strip;
 }
 
@@ -259,11 +259,11 @@ fn one_time<T: Real>(coefs: &Coefs<T>, batch: Batch<T>) {
         (_, _) if coefs.isotropic => {
             // Two vectors of 32 bytes.
             if size_of::<T>() == 4 {
-                let mut weights = vec![[T::ZERO; 16]; components];
-                simd::dispatch(Isotropic::<T, 16>((coefs, batch, &mut weights[..])));
+                let mut room = Room::new(coefs.dim, components);
+                simd::dispatch(Isotropic::<T, 16>((coefs, batch, &mut room)));
             } else {
-                let mut weights = vec![[T::ZERO; 8]; components];
-                simd::dispatch(Isotropic::<T, 8>((coefs, batch, &mut weights[..])));
+                let mut room = Room::new(coefs.dim, components);
+                simd::dispatch(Isotropic::<T, 8>((coefs, batch, &mut room)));
             }
         }
         _ => {

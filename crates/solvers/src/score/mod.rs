@@ -3,7 +3,7 @@
 mod coefs;
 pub(crate) mod eigen;
 mod func;
-mod isotropic_rows;
+mod isotropic;
 mod kernels;
 mod mixture;
 mod per_row;

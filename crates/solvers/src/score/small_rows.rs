@@ -80,46 +80,49 @@ pub(super) fn small_rows<T: Real, const D: usize, const K: usize>((spectra, piec
     for from in (0..piece.var.len()).step_by(STRIP) {
         let n = STRIP.min(piece.var.len() - from);
         let at = piece.start + from;
-        let (mut m, mut v, mut scale, mut square) = (zero, zero, zero, zero);
-        let x: [&[T]; D] = from_fn(|d| &piece.x[d * piece.rows + at..][..n]);
-        let (mean_coef, var) = (&piece.mean_coef[from..from + n], &piece.var[from..from + n]);
-        for r in 0..n {
-            (m[r], v[r]) = (T::from_f64(mean_coef[r]), T::from_f64(var[r]));
-        }
-        for r in 0..n {
+        let (mut scale, mut square) = (zero, zero);
+        let x: [Lanes<T>; D] = from_fn(|d| fill(&piece.x[d * piece.rows + at..][..n], |x| x));
+        let m = fill(&piece.mean_coef[from..from + n], T::from_f64);
+        let mut v = fill(&piece.var[from..from + n], T::from_f64);
+        for r in 0..STRIP {
             scale[r] = (m[r] * m[r] * largest + v[r]).exponent_scale();
             square[r] = m[r] * m[r] * scale[r];
             v[r] *= scale[r];
         }
         for (part, share) in parts.iter().zip(&mut shares) {
-            component(part, n, &x, &m, [&square, &v], share);
+            component(part, &x, &m, [&square, &v], share);
         }
         let mut smallest = shares[0].squares;
         for share in &shares[1..] {
-            for r in 0..n {
+            for r in 0..STRIP {
                 let square = share.squares[r];
                 smallest[r] = if square < smallest[r] { square } else { smallest[r] };
             }
         }
         let mut total = zero;
         for share in &mut shares {
-            for r in 0..n {
+            for r in 0..STRIP {
                 let exponent = half_log2_e * scale[r] * (smallest[r] - share.squares[r]);
                 share.weights[r] *= exponent.exp2_nonpositive();
                 total[r] += share.weights[r];
             }
         }
-        for r in 0..n {
+        for r in 0..STRIP {
             scale[r] = -scale[r] / total[r];
         }
         for d in 0..D {
-            let out = &mut piece.out[d * piece.rows + at..][..n];
-            for r in 0..n {
+            let mut score = zero;
+            for r in 0..STRIP {
                 let mut sum = shares[0].weights[r] * shares[0].scores[d][r];
                 for k in 1..K {
                     sum += shares[k].weights[r] * shares[k].scores[d][r];
                 }
-                out[r] = sum * scale[r];
+                score[r] = sum * scale[r];
+            }
+            let out = &mut piece.out[d * piece.rows + at..][..n];
+            match out.first_chunk_mut() {
+                Some(whole) => *whole = score,
+                None => (0..n).for_each(|r| out[r] = score[r]),
             }
         }
     }
@@ -128,14 +131,12 @@ pub(super) fn small_rows<T: Real, const D: usize, const K: usize>((spectra, piec
 #[inline(always)]
 fn component<T: Real, const D: usize>(
     part: &Part<T, D>,
-    n: usize,
-    x: &[&[T]; D],
+    x: &[Lanes<T>; D],
     m: &Lanes<T>,
     [square, v]: [&Lanes<T>; 2],
     out: &mut Share<T, D>,
 ) {
-    let x: [&[T]; D] = from_fn(|d| &x[d][..n]);
-    for r in 0..n {
+    for r in 0..STRIP {
         let (mut u, mut noised) = ([T::ZERO; D], [T::ZERO; D]);
         for i in 0..D {
             let mut sum = part.vectors[0][i] * (x[0][r] - m[r] * part.mean[0]);
@@ -170,5 +171,15 @@ fn component<T: Real, const D: usize>(
         }
         out.squares[r] = squares;
         out.weights[r] = part.weight * inverse.sqrt();
+    }
+}
+
+/// The numbers of a strip, filled up with the last one: loops of a fixed length have no remainder, which would take as long as the
+/// rest.
+#[inline(always)]
+fn fill<F: Copy, T: Real>(values: &[F], cast: impl Fn(F) -> T) -> Lanes<T> {
+    match values.first_chunk::<STRIP>() {
+        Some(whole) => from_fn(|r| cast(whole[r])),
+        None => from_fn(|r| cast(values[r.min(values.len() - 1)])),
     }
 }
