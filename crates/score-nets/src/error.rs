@@ -35,6 +35,16 @@ pub enum NetError {
         /// What it must be.
         need: String,
     },
+    /// A value that a network is given is not one that it takes.
+    #[error("{what}: got {value}, need {need}")]
+    Value {
+        /// Which value.
+        what: &'static str,
+        /// The value.
+        value: String,
+        /// What would do.
+        need: String,
+    },
     /// libtorch failed: memory, device, or an operation that the device lacks.
     #[error("libtorch: {reason}")]
     Torch {

@@ -4,6 +4,7 @@
 //! A network of your own needs one trait, [`ScoreNet`]: see its example.
 
 pub mod card;
+pub mod diffusers;
 pub mod embed;
 pub mod error;
 pub mod generator;

@@ -6,6 +6,7 @@ use std::fmt::Debug;
 use serde::{Deserialize, Serialize};
 use tch::{Tensor, nn};
 
+use crate::diffusers::Unet2dConfig;
 use crate::score_sde::{self, DdpmConfig, NcsnppConfig, ScoreSdeNet};
 use crate::{MlpConfig, NetError, UnetConfig, unet1d, unet2d};
 
@@ -75,6 +76,8 @@ pub enum NetConfig {
     Ddpmpp(#[serde(deserialize_with = "score_sde::deserialize_ddpmpp")] NcsnppConfig),
     /// The plain DDPM network of score_sde.
     Ddpm(DdpmConfig),
+    /// `UNet2DModel` of the diffusers library, in the keys of its `config.json`.
+    DiffusersUnet2d(Unet2dConfig),
 }
 
 impl NetConfig {
@@ -112,6 +115,7 @@ impl NetConfig {
                 Ok(Box::new(ScoreSdeNet::ncsnpp(config, vs, shape)?))
             }
             NetConfig::Ddpm(config) => Ok(Box::new(ScoreSdeNet::ddpm(config, vs, shape)?)),
+            NetConfig::DiffusersUnet2d(config) => Ok(Box::new(config.build(vs, shape)?)),
         }
     }
 
@@ -129,6 +133,7 @@ impl NetConfig {
                 score_sde::Plan::ncsnpp(config, shape)?.param_count()
             }
             NetConfig::Ddpm(config) => score_sde::Plan::ddpm(config, shape)?.param_count(),
+            NetConfig::DiffusersUnet2d(config) => config.param_count(shape),
         }
     }
 
