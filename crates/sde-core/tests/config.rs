@@ -219,6 +219,16 @@ fn sibling_tables_have_defaults() {
     assert_eq!(time("kind = 'uniform'"), TimeDensityConfig::default());
     let precond = |text| toml::from_str::<PrecondConfig>(text).expect(text);
     assert_eq!(precond("kind = 'eps'"), PrecondConfig::default());
+    let raw = "kind = \"raw-score\"\ntime_input = \"descending-label\"\nlabels = 2000\n";
+    assert_eq!(toml::to_string(&precond(raw)).expect("a table"), raw);
+    let labels = None;
+    assert_eq!(
+        precond("kind = 'raw-eps'"),
+        PrecondConfig::RawEps {
+            time_input: None,
+            labels
+        }
+    );
     let written = toml::to_string(&precond("kind = 'x0'\ntime_input = 'log-snr'")).expect("a table");
     assert!(written.contains("log-snr") && written.contains("x0"));
 }

@@ -52,7 +52,59 @@ fn kinds() -> Vec<PrecondConfig> {
         PrecondConfig::Vp {},
         PrecondConfig::Ve {},
         PrecondConfig::Iddpm {},
+        PrecondConfig::RawScore {
+            time_input,
+            labels: None,
+        },
+        PrecondConfig::RawEps {
+            time_input,
+            labels: Some(2000),
+        },
     ]
+}
+
+/// Networks of other programs see the state as it is, and the times that those programs tell them.
+#[test]
+fn raw_networks_get_the_state_and_their_own_times() {
+    for sde in sdes() {
+        let t_end = sde.domain().t_end;
+        let raw_score =
+            |time_input, labels| PrecondConfig::RawScore { time_input, labels }.build(sde.clone());
+        let precond = raw_score(None, None).expect("raw-score");
+        for t in times(&*sde) {
+            let coefs = precond.coefs(t);
+            assert_eq!((coefs.input, coefs.score_skip, coefs.score_out), (1.0, 0.0, 1.0));
+            assert_eq!(coefs.time, sde.sigma(t));
+        }
+        let time_input = Some(TimeInputKind::DescendingLabel);
+        let labels = raw_score(time_input, Some(10)).expect("labels");
+        let told = |u: f64| labels.coefs(u * t_end).time;
+        assert_eq!(
+            [told(1.0), told(0.9), told(0.5), told(1e-9)],
+            [0.0, 1.0, 4.0, 9.0]
+        );
+        let time_input = None;
+        let eps = PrecondConfig::RawEps {
+            time_input,
+            labels: None,
+        };
+        let eps = eps.build(sde.clone()).expect("raw-eps");
+        let coefs = eps.coefs(0.5 * t_end);
+        let std = sde.marginal(0.5 * t_end).std;
+        assert_eq!(
+            (coefs.input, coefs.time, coefs.score_out),
+            (1.0, 499.5, -1.0 / std)
+        );
+        let interval = PrecondConfig::RawEps {
+            time_input: Some(TimeInputKind::IntervalLabel),
+            labels: Some(50),
+        };
+        let interval = interval.build(sde.clone()).expect("labels");
+        let told = |u: f64| interval.coefs(u * t_end).time;
+        assert!((told(1.0) - 49.0).abs() < 1e-12 && told(0.02).abs() < 1e-12);
+        let error = raw_score(None, Some(1)).expect_err("one label");
+        assert_eq!(error.key, "precond.labels");
+    }
 }
 
 fn times(sde: &dyn Sde) -> impl Iterator<Item = f64> {
@@ -137,10 +189,12 @@ fn inputs_have_unit_variance() {
             for t in times(&*sde) {
                 let at = sde.marginal(t);
                 let var = precond.coefs(t).input.powi(2) * (at.mean_coef.powi(2) * d * d + at.std.powi(2));
-                if kind == (PrecondConfig::Ve {}) {
-                    assert_eq!(precond.coefs(t).input, 1.0 / at.mean_coef);
-                } else {
-                    assert!((var - 1.0).abs() < 1e-14, "{kind:?} on {sde:?} at {t}");
+                match kind {
+                    PrecondConfig::Ve {} => assert_eq!(precond.coefs(t).input, 1.0 / at.mean_coef),
+                    PrecondConfig::RawScore { .. } | PrecondConfig::RawEps { .. } => {
+                        assert_eq!(precond.coefs(t).input, 1.0);
+                    }
+                    _ => assert!((var - 1.0).abs() < 1e-14, "{kind:?} on {sde:?} at {t}"),
                 }
             }
         }

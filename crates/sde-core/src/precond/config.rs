@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{IddpmLadder, Precond, Target, TimeInput};
+use super::{IddpmLadder, InputScaling, Precond, Target, TimeInput};
 use crate::schedule::Linear;
 use crate::{ConfigError, Sde};
 
@@ -26,7 +26,30 @@ pub enum TimeInputKind {
     LogSnr,
     /// `t / t_end (1000 - 1)`, the labels of DDPM with a thousand times.
     Label,
+    /// `1000 t / t_end - 1`, the labels of a ladder whose rung `i` stands for `t = (i + 1) / 1000`.
+    IntervalLabel,
+    /// `(1 - t / t_end) (1000 - 1)`, rounded: labels that count from the largest noise.
+    DescendingLabel,
 }
+
+impl TimeInputKind {
+    /// The time input; `count` is the number of labels of the kinds that have labels.
+    fn build(self, count: usize) -> TimeInput {
+        match self {
+            TimeInputKind::Scaled => TimeInput::Scaled,
+            TimeInputKind::LogSigmaQuarter => TimeInput::LogSigmaQuarter,
+            TimeInputKind::LogSigmaHalved => TimeInput::LogSigmaHalved,
+            TimeInputKind::Sigma => TimeInput::Sigma,
+            TimeInputKind::LogSnr => TimeInput::LogSnr,
+            TimeInputKind::Label => TimeInput::Label { count },
+            TimeInputKind::IntervalLabel => TimeInput::IntervalLabel { count },
+            TimeInputKind::DescendingLabel => TimeInput::DescendingLabel { count },
+        }
+    }
+}
+
+/// Number of labels where none is given.
+const LABELS: usize = 1000;
 
 /// The `[precond]` table: what the network predicts and how its input is scaled.
 ///
@@ -34,6 +57,9 @@ pub enum TimeInputKind {
 /// `score`, `eps`, `x0` and `v`, and 0.5 for `edm`. Without a `time_input`, `edm` takes `log-sigma-quarter`
 /// and the others take `scaled`, except on an SDE whose upper half of the time axis covers less than a tenth
 /// of its log signal-to-noise range (EDM with its usual limits), where they too take `log-sigma-quarter`.
+///
+/// `raw-score` and `raw-eps` are for networks of other programs: the state enters them as it is, and `labels` is the
+/// number of labels of a `time_input` that has labels, 1000 if absent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -93,6 +119,26 @@ pub enum PrecondConfig {
     Ve {},
     /// Their iDDPM row: predicts the noise, labelled by the nearest rung of the ladder [`IddpmLadder`].
     Iddpm {},
+    /// The network returns the score itself ([`Target::RawScore`]) and sees the state as it is: VE models of Song et al.
+    #[cfg_attr(feature = "serde", serde(rename = "raw-score"))]
+    RawScore {
+        /// The network's time input; `sigma`.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        time_input: Option<TimeInputKind>,
+        /// Number of labels, 2 or more.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        labels: Option<usize>,
+    },
+    /// The network returns the noise ([`Target::Eps`]) and sees the state as it is: VP and subVP models of Song et al.
+    #[cfg_attr(feature = "serde", serde(rename = "raw-eps"))]
+    RawEps {
+        /// The network's time input; `scaled`.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        time_input: Option<TimeInputKind>,
+        /// Number of labels, 2 or more.
+        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
+        labels: Option<usize>,
+    },
 }
 
 impl Default for PrecondConfig {
@@ -146,18 +192,38 @@ impl PrecondConfig {
                 let time = TimeInput::Iddpm(Arc::new(IddpmLadder::new()));
                 return Precond::new(sde, Target::Eps, time, 1.0, true);
             }
+            Self::RawScore { time_input, labels } => {
+                let time = time_input.unwrap_or(TimeInputKind::Sigma);
+                return raw(sde, Target::RawScore, time, labels);
+            }
+            Self::RawEps { time_input, labels } => {
+                let time = time_input.unwrap_or(TimeInputKind::Scaled);
+                return raw(sde, Target::Eps, time, labels);
+            }
         };
         let sigma_data = sigma_data.or(sde.sigma_data()).unwrap_or(usual_data);
-        let time = match time_input.unwrap_or_else(|| usual_time_input(&*sde)) {
-            TimeInputKind::Scaled => TimeInput::Scaled,
-            TimeInputKind::LogSigmaQuarter => TimeInput::LogSigmaQuarter,
-            TimeInputKind::LogSigmaHalved => TimeInput::LogSigmaHalved,
-            TimeInputKind::Sigma => TimeInput::Sigma,
-            TimeInputKind::LogSnr => TimeInput::LogSnr,
-            TimeInputKind::Label => TimeInput::Label { count: 1000 },
-        };
+        let time = time_input.unwrap_or_else(|| usual_time_input(&*sde));
+        let time = time.build(LABELS);
         Precond::new(sde, target, time, sigma_data, true)
     }
+}
+
+/// A network that sees the state as it is.
+fn raw(
+    sde: Arc<dyn Sde>,
+    target: Target,
+    time: TimeInputKind,
+    labels: Option<usize>,
+) -> Result<Precond, ConfigError> {
+    let count = labels.unwrap_or(LABELS);
+    if !(2..=1_000_000).contains(&count) {
+        return Err(ConfigError::new(
+            "precond.labels",
+            count,
+            "must lie between 2 and a million",
+        ));
+    }
+    Ok(Precond::new(sde, target, time.build(count), 1.0, true)?.with_input(InputScaling::Plain))
 }
 
 /// `scaled`, unless the time axis is so uneven in the log signal-to-noise ratio that a network could not tell

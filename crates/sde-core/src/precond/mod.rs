@@ -49,6 +49,19 @@ pub enum Target {
     /// The negative of [`Target::Velocity`], `(s x_0 / d - m d z) / r`: the effective target of Karras et al.
     /// (2022, arXiv:2206.00364, equation 8).
     Edm,
+    /// `-z / s`: the network returns the score itself, as NCSN++ does after its division by sigma.
+    RawScore,
+}
+
+/// What becomes of the state before it enters the network.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InputScaling {
+    /// Divided by `sqrt(m^2 d^2 + s^2)`: unit variance for data of standard deviation `d`.
+    Unit,
+    /// Divided by `m` (the VE row of Karras et al.).
+    Mean,
+    /// Nothing: the network sees the state as it is.
+    Plain,
 }
 
 /// A checked preconditioning on an SDE.
@@ -56,8 +69,7 @@ pub enum Target {
 pub struct Precond {
     sde: Arc<dyn Sde>,
     target: Target,
-    /// Whether the input has unit variance; otherwise `x / mean_coef` goes in (the VE row of Karras et al.).
-    unit_input: bool,
+    input: InputScaling,
     sigma_data: f64,
     time: TimeInput,
 }
@@ -81,10 +93,19 @@ impl Precond {
         Ok(Self {
             sde,
             target,
-            unit_input,
+            input: match unit_input {
+                true => InputScaling::Unit,
+                false => InputScaling::Mean,
+            },
             sigma_data,
             time,
         })
+    }
+
+    /// The same with another scaling of the input.
+    #[must_use]
+    pub fn with_input(self, input: InputScaling) -> Self {
+        Self { input, ..self }
     }
 
     /// The SDE underneath.
@@ -119,9 +140,14 @@ impl Precond {
             Target::Denoised => (-1.0 / (s * s), m / (s * s), 0.0, 1.0),
             Target::Velocity => (-1.0 / var, -(m * d) / (s * root), m * d * d / var, -s * d / root),
             Target::Edm => (-1.0 / var, m * d / (s * root), m * d * d / var, s * d / root),
+            Target::RawScore => (0.0, 1.0, 1.0 / m, s * s / m),
         };
         NetCoefs {
-            input: if self.unit_input { 1.0 / root } else { 1.0 / m },
+            input: match self.input {
+                InputScaling::Unit => 1.0 / root,
+                InputScaling::Mean => 1.0 / m,
+                InputScaling::Plain => 1.0,
+            },
             time: self.time.value(&*self.sde, t),
             score_skip,
             score_out,
@@ -142,6 +168,7 @@ impl Precond {
             Target::Denoised => (1.0, 0.0),
             Target::Velocity => (-s / (d * root), m * d / root),
             Target::Edm => (s / (d * root), -(m * d) / root),
+            Target::RawScore => (0.0, -1.0 / s),
         }
     }
 }

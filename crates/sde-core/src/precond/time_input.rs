@@ -24,6 +24,17 @@ pub enum TimeInput {
         /// Number of discrete times.
         count: usize,
     },
+    /// `t / t_end count - 1`, not rounded: the label of a ladder whose rung `i` stands for `t = (i + 1) / count`.
+    IntervalLabel {
+        /// Number of discrete times.
+        count: usize,
+    },
+    /// `(1 - t / t_end) (count - 1)`, rounded to the nearest: the labels of the reference code's discrete VE models,
+    /// which count from the largest noise (Song et al. 2021, arXiv:2011.13456).
+    DescendingLabel {
+        /// Number of discrete times.
+        count: usize,
+    },
     /// `(count - 1)` times the time at which a linear VP SDE has this `sigma` (Karras et al. 2022, table 1,
     /// VP).
     VpLabel {
@@ -46,6 +57,10 @@ impl TimeInput {
             Self::Sigma => sde.sigma(t),
             Self::LogSnr => sde.log_snr(t),
             Self::Label { count } => (*count as f64 - 1.0) * (t / sde.domain().t_end),
+            Self::IntervalLabel { count } => *count as f64 * (t / sde.domain().t_end) - 1.0,
+            Self::DescendingLabel { count } => {
+                ((*count as f64 - 1.0) * (1.0 - t / sde.domain().t_end)).round_ties_even()
+            }
             Self::VpLabel { schedule, count } => {
                 let sigma = sde.sigma(t);
                 (*count as f64 - 1.0) * schedule.time_at((sigma * sigma).ln_1p())
