@@ -72,19 +72,28 @@ impl Fir {
         pad(&up, [both - before, both - after])
     }
 
-    /// The downsampled map before a convolution of stride 2 with a `kernel` of this size is taken at every second
-    /// place: filtered, and padded so that the convolution needs no padding.
-    pub(super) fn before_strided(&self, x: &Tensor, kernel: i64) -> Result<Tensor, TchError> {
-        let extra = self.taps - 2 + kernel - 1;
-        self.filter(x, [half(extra + 1), half(extra)], 1)
+    /// A correlation with `weight`, `[output, input, size, size]`, and half the height and width: filtered, then every
+    /// second place of the correlation.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn downsample_conv(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+        let extra = self.taps - 2 + weight.size4()?.3 - 1;
+        let filtered = self.filter(x, [half(extra + 1), half(extra)], 1)?;
+        filtered.f_conv2d(weight, Some(bias), [2, 2], [0, 0], [1, 1], 1)
     }
 
-    /// Filters what the transpose of a convolution of stride 2 with a `kernel` of this size made, to twice the size of
-    /// its input.
-    pub(super) fn after_transposed(&self, x: &Tensor, kernel: i64) -> Result<Tensor, TchError> {
-        let extra = self.taps - 2 - (kernel - 1);
-        let filtered = self.filter(x, [half(extra + 1) + 1, half(extra) + 1], 1)?;
-        filtered.f_mul_scalar(4.0)
+    /// Twice the height and width and a correlation with `weight`, `[output, input, size, size]`: the transpose of the
+    /// correlation of stride 2 with the reversed weight, then filtered.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn upsample_conv(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
+        let extra = self.taps - 2 - (weight.size4()?.3 - 1);
+        let weight = weight.f_flip([2, 3])?.f_transpose(0, 1)?;
+        let up = x.f_conv_transpose2d(&weight, None::<Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
+        let filtered = self.filter(&up, [half(extra + 1) + 1, half(extra) + 1], 1)?;
+        bias.f_view([1, -1, 1, 1])?.f_add(&filtered.f_mul_scalar(4.0)?)
     }
 
     /// Pads (or cuts, where negative) both axes, convolves, keeps every `stride`-th value.

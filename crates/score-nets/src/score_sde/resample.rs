@@ -92,16 +92,10 @@ impl Resample {
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
         match (&self.conv, &self.fir, self.direction) {
             (Some(Convolution::Fused { weight, bias }), Some(fir), Direction::Down) => {
-                let filtered = fir.before_strided(x, KERNEL)?;
-                filtered.f_conv2d(weight, Some(bias), [2, 2], [0, 0], [1, 1], 1)
+                fir.downsample_conv(x, weight, bias)
             }
             (Some(Convolution::Fused { weight, bias }), Some(fir), Direction::Up) => {
-                // Upsampling followed by a correlation with the weight is the transpose of the correlation with the
-                // reversed weight, filtered.
-                let weight = weight.f_flip([2, 3])?.f_transpose(0, 1)?;
-                let up = x.f_conv_transpose2d(&weight, None::<Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
-                let filtered = fir.after_transposed(&up, KERNEL)?;
-                filtered.f_add(&bias.f_view([1, -1, 1, 1])?)
+                fir.upsample_conv(x, weight, bias)
             }
             (Some(Convolution::Plain(conv)), _, Direction::Down) => {
                 conv.forward(&x.f_constant_pad_nd([0, 1, 0, 1])?)
