@@ -19,7 +19,7 @@ pub enum SdeKind {
 }
 
 /// A configuration of score_sde, in its own field names: either its tables (`model`, `data`, `training`, of which the
-/// others are passed over), or the fields of `model` and `data` in one table; or either of these under the key `config`.
+/// others are passed over), or the fields of `model` and `data`, and `sde` and `continuous`, in one table; or either of these under the key `config`.
 ///
 /// Nothing is guessed: a field that the reference needs and the file lacks is an error, and so is one that it does not
 /// have.
@@ -113,6 +113,8 @@ const DATA: [&str; 4] = [
     "uniform_dequantization",
     "tfrecords_path",
 ];
+/// Fields of `training` that say what the network learns.
+const TRAINING: [&str; 2] = ["sde", "continuous"];
 /// The tables of such a file.
 const TABLES: [&str; 8] = [
     "model", "data", "training", "sampling", "eval", "optim", "seed", "device",
@@ -221,7 +223,11 @@ fn flatten(mut all: Map<String, Value>) -> Result<Tables, NetError> {
         all = table(inner, "config")?;
     }
     let Some(model) = all.remove("model") else {
-        let training = Map::new();
+        all.retain(|key, _| !DATA.contains(&key.as_str()));
+        let mut training = Map::new();
+        for key in TRAINING {
+            training.extend(all.remove(key).map(|value| (key.to_string(), value)));
+        }
         return Ok(Tables {
             fields: all,
             training,

@@ -16,6 +16,7 @@ mod fir;
 mod net;
 mod nin;
 mod plan;
+mod process;
 mod resample;
 
 pub use config::{
@@ -27,3 +28,4 @@ pub use file::{ModelConfigFile, SdeKind};
 pub use fir::Fir;
 pub use net::ScoreSdeNet;
 pub(crate) use plan::Plan;
+pub use process::ModelProcess;
