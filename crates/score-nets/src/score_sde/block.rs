@@ -178,7 +178,7 @@ impl Residual {
                 Some(Shortcut::Nin(nin)) => {
                     let (rows, channels, height, width) = x.size4()?;
                     let out = nin.forward(&x.f_reshape([rows, channels, height * width])?)?;
-                    Some(out.f_view([rows, -1, height, width])?)
+                    Some(out.f_view([rows, out.size3()?.1, height, width])?)
                 }
                 Some(Shortcut::Conv { weight, bias: b }) => {
                     let b = bias.then_some(b);
