@@ -63,6 +63,10 @@ impl ScoreNet for Box<dyn ScoreNet> {
 /// The table `[net]`: which network, and its sizes. Unchecked until [`NetConfig::build`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one a program, and matching stays plain"
+)]
 pub enum NetConfig {
     /// Residual MLP on the flattened row.
     Mlp(MlpConfig),

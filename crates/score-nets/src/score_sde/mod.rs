@@ -9,6 +9,7 @@
 
 mod attention;
 mod block;
+mod check;
 mod config;
 mod embedding;
 mod file;
