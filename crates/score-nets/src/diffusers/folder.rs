@@ -190,8 +190,8 @@ impl Folder {
 
     /// Reads the weights into the tensors of a network built from this configuration
     /// ([`crate::named_tensors`]). Names of attentions before 2023 (`query`, `key`, `value`, `proj_attn`) are those of
-    /// today (`to_q`, `to_k`, `to_v`, `to_out.0`); a second copy of the Fourier frequencies (`time_proj.W`) is
-    /// dropped; files of half precision are widened, which is exact. All or nothing.
+    /// today (`to_q`, `to_k`, `to_v`, `to_out.0`); the Fourier frequencies may be called `time_proj.W`, or be there under
+    /// both names; files of half precision are widened, which is exact. All or nothing.
     ///
     /// # Errors
     /// [`DiffusersError::Weights`], naming file and tensor; the network is then as before.
@@ -204,9 +204,12 @@ impl Folder {
         let half = read.first().map(|(_, tensor)| tensor.kind());
         let half = half.filter(|kind| matches!(kind, Kind::Half | Kind::BFloat16));
         let half = half.filter(|kind| read.iter().all(|(_, tensor)| tensor.kind() == *kind));
+        let both = read.iter().any(|(name, _)| name == FREQUENCIES);
         let mut from = Vec::with_capacity(read.len());
         for (name, tensor) in read {
-            let Some(name) = today(name, into) else { continue };
+            let Some(name) = today(name, both, into) else {
+                continue;
+            };
             let tensor = match half {
                 Some(_) => tensor.f_to_kind(Kind::Float).map_err(|e| WeightsError::Torch {
                     file: file.into(),
@@ -221,11 +224,13 @@ impl Folder {
     }
 }
 
-/// The name that a tensor has today; `None` for one that is a copy of another.
-fn today(name: String, into: &[(String, Tensor)]) -> Option<String> {
+const FREQUENCIES: &str = "time_proj.weight";
+
+/// The name that a tensor has today; `None` for a second copy of the frequencies.
+fn today(name: String, both: bool, into: &[(String, Tensor)]) -> Option<String> {
     let has = |wanted: &str| into.iter().any(|(own, _)| own == wanted);
-    if name == "time_proj.W" && has("time_proj.weight") {
-        return None;
+    if name == "time_proj.W" && has(FREQUENCIES) {
+        return (!both).then(|| FREQUENCIES.into());
     }
     for (old, new) in attention::OLD_NAMES {
         if let Some((place, kind)) = name.rsplit_once('.')
