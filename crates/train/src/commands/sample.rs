@@ -135,9 +135,14 @@ fn open(args: &SampleArgs, device: Device) -> Result<(OpenModel, RunConfig), Tra
     let folder = args.place.model.as_deref().unwrap_or(Path::new("."));
     let opened = OpenModel::of_folder(folder, device)?;
     let file = opened.card_file();
-    let table = toml::Table::try_from(opened.card.sde).map(|sde| {
-        let sde = toml::Value::Table(sde);
-        toml::Table::from_iter([("sde".to_owned(), sde)]).to_string()
+    let base = RunConfig {
+        sde: opened.card.sde,
+        ..RunConfig::default()
+    };
+    // What the arguments override: the SDE of the card, and the default sampler.
+    let table = toml::Table::try_from(&base).map(|mut table| {
+        table.retain(|key, _| key == "sde" || key == "sampler");
+        table.to_string()
     });
     let table = table.map_err(|e| TrainError::Format {
         path: file.clone(),

@@ -141,7 +141,7 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
         std::fs::write(here.join(name), text.replacen(from, to, 1)).expect("writes");
     };
     changed("large.json", "\"nf\": 4", "\"nf\": 4096");
-    changed("wide.json", "\"num_channels\": 1", "\"num_channels\": 2");
+    changed("wide.json", "\"num_scales\": 10", "\"num_scales\": 5");
     changed("typo.json", "\"nf\"", "\"nff\"");
     changed("block.json", "\"biggan\"", "\"resnet\"");
     changed("words.json", "\"nf\": 4", "\"nf\": \"four\"");
@@ -174,7 +174,12 @@ fn what_does_not_fit_is_refused_and_nothing_is_written() {
         1,
         &["large.json", "2879 values", "another model"],
     );
-    from(&pth, "wide.json", 1, &["score_sde_tiny.pth", "all_modules"]);
+    from(
+        &pth,
+        "wide.json",
+        1,
+        &["score_sde_tiny.pth", "sigmas", "[10]", "[5]"],
+    );
     from(&pth, "typo.json", 1, &["typo.json", "nff"]);
     from(&pth, "block.json", 1, &["block.json", "resblock_type", "resnet"]);
     from(&pth, "words.json", 1, &["words.json", "nf", "four"]);
