@@ -80,7 +80,7 @@ fn inputs_are_checked() {
         1,
         &["in.safetensors"],
     );
-    run(&[("x", &x), ("t", &times)]);
+    drop(run(&[("x", &x), ("t", &times)]));
     refused(
         here,
         &[&forward[..3], &["absent"], &forward[4..]].concat(),
