@@ -3,6 +3,11 @@
 //! on time alone is prepared, as the library keeps it from run to run. Vectors are written out here; left to the compiler, these
 //! loops run at a quarter of the speed.
 
+#![allow(
+    clippy::needless_range_loop,
+    reason = "index loops over several arrays are what can be read beside the formulas"
+)]
+
 use std::array::from_fn;
 use std::ops::{Add, Mul, Sub};
 
