@@ -44,6 +44,14 @@ fn a_label_without_a_noise_level_is_refused() {
             .expect_err("no such level");
         assert!(matches!(error, NetError::Time { .. }), "{error}");
     }
+    // The logarithm of a Fourier embedding.
+    let (_vs, net) = fresh(&ncsnpp(|_| ()), &[3, 8, 8]);
+    for time in [[0.0_f32, 1.0], [2.0, -0.5]] {
+        let error = net
+            .forward(&x, &Tensor::from_slice(&time), false)
+            .expect_err("no logarithm");
+        assert!(matches!(error, NetError::Time { .. }), "{error}");
+    }
     let time = Tensor::from_slice(&[0.5_f32, 0.5]);
     for x in [
         normals(2, &[3, 8, 4], Kind::Float),
