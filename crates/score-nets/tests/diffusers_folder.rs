@@ -8,11 +8,13 @@ use std::process::Command;
 
 use common::{distance, normals};
 use score_nets::diffusers::{
-    DataRange, DiffusersError, SchedulerConfig, Unet2dConfig, Unet2dModel, read_folder, write_folder,
+    DataRange, DiffusersError, Process, SchedulerConfig, Unet2dConfig, Unet2dModel, read_folder, write_folder,
 };
 use score_nets::weights::{self, WeightsError};
-use score_nets::{NetConfig, ScoreNet, named_tensors, seeded};
+use score_nets::{NetConfig, NetScore, ScoreNet, TensorNoise, TensorState, named_tensors, seeded};
 use serde_json::{Value, json};
+use solvers::Job;
+use solvers::config::SamplerConfig;
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 type Named = Vec<(String, Tensor)>;
@@ -493,23 +495,57 @@ fn nothing_is_written_over_or_half() {
     );
 }
 
+/// What DDIM over all rungs of the ladder makes of `x`, by the samplers of this workspace.
+fn ddim(net: &Unet2dModel, scheduler: &SchedulerConfig, x: &Tensor) -> Tensor {
+    let Process::Vp { ladder, .. } = scheduler.process() else {
+        panic!("a ladder");
+    };
+    let sde = scheduler.process().sde().expect("an SDE");
+    let score = NetScore::new(net, scheduler.process().precond().expect("a preconditioning"));
+    let table = format!(
+        "kind = 'ddim'\nsteps = {}\ngrid = {{ kind = 'uniform' }}\nfinal = 'tweedie'",
+        ladder.len() - 1
+    );
+    let sampler: SamplerConfig = toml::from_str(&table).expect("a sampler");
+    let sampler = sampler.build(&*sde).expect("a sampler");
+    let noise = TensorNoise {
+        seed: 1,
+        first_row: 0,
+    };
+    let job = Job {
+        sde: &*sde,
+        score: &score,
+        noise: &noise,
+        first_row: 0,
+    };
+    let mut state = TensorState::new(x.copy()).expect("a state");
+    sampler.run(&job, &mut state, &mut ()).expect("runs");
+    state.tensor().copy()
+}
+
 /// Needs `DIFFUSERS_PYTHON`, a Python with diffusers 0.42.
 #[test]
-fn the_library_loads_what_is_written() {
+fn the_library_loads_what_is_written_and_computes_the_same() {
     let Some(python) = std::env::var_os("DIFFUSERS_PYTHON") else {
         println!("skipped: DIFFUSERS_PYTHON is not set");
         return;
     };
     let ve = r#"{"_class_name": "ScoreSdeVeScheduler", "sigma_min": 0.01, "sigma_max": 1348.0}"#;
+    let ladder = |prediction: &str| {
+        let text = r#"{"_class_name": "DDPMScheduler", "num_train_timesteps": 20, "beta_start": 0.005, "beta_end": 0.6, "#;
+        format!("{text}\"prediction_type\": \"{prediction}\"}}")
+    };
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/diffusers/check.py");
     for (keys, text, time) in [
-        (keys(), Some(DDPM), [999.0_f32, 3.0]),
+        (keys(), Some(ladder("epsilon")), [19.0_f32, 3.0]),
+        (keys(), Some(ladder("sample")), [5.0, 0.0]),
+        (keys(), Some(ladder("v_prediction")), [5.0, 0.0]),
         (keys(), None, [500.0, 0.0]),
-        (skip_keys(), Some(ve), [0.5, 100.0]),
+        (skip_keys(), Some(ve.to_string()), [0.5, 100.0]),
     ] {
         let home = tempfile::tempdir().expect("a folder");
         let path = home.path().join("model");
-        let (config, scheduler) = (config(&keys), text.map(scheduler));
+        let (config, scheduler) = (config(&keys), text.as_deref().map(scheduler));
         let (vs, net) = build(&config, 1);
         write_folder(&path, &config, scheduler.as_ref(), &named_tensors(&vs)).expect("writes");
         let shape = config.shape().expect("a size");
@@ -526,8 +562,8 @@ fn the_library_loads_what_is_written() {
         let ran = Command::new(&python)
             .arg(&script)
             .args([&path, &given, &wanted])
-            .output()
-            .expect("runs");
+            .output();
+        let ran = ran.expect("runs");
         assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
         let results = weights::read(&wanted).expect("results");
         let get = |key: &str| {
@@ -536,16 +572,22 @@ fn the_library_loads_what_is_written() {
                 .find(|(name, _)| name == key)
                 .map(|(_, tensor)| tensor)
         };
+        let assert_near = |own: &Tensor, key: &str, relative: f64| {
+            let need = get(key).expect("there");
+            let (off, most) = (distance(own, need), need.abs().max().double_value(&[]));
+            assert!(off <= relative * most, "{key}: off by {off} of {most}: {text:?}");
+        };
         let own = no_grad(|| net.forward(&x, &time, false)).expect("runs");
-        let (off, most) = (
-            distance(&own, get("out").expect("there")),
-            own.abs().max().double_value(&[]),
-        );
-        assert!(off <= 1e-6 * most.max(1.0), "off by {off} of {most}");
-        if text == Some(DDPM) {
-            let need = 0.000_040_358_303;
-            let last = get("alphas_cumprod").expect("a ladder").double_value(&[999]);
-            assert!((last / need - 1.0).abs() < 1e-5, "{last}");
-        }
+        assert_near(&own, "out", 1e-6);
+        let Some(scheduler) = scheduler.filter(|_| get("ddim").is_some()) else {
+            continue;
+        };
+        let Process::Vp { ladder, .. } = scheduler.process() else {
+            panic!("a ladder");
+        };
+        let own: Vec<f64> = (0..ladder.len()).map(|rung| ladder.alpha_bar(rung)).collect();
+        assert_near(&Tensor::from_slice(&own), "alphas_cumprod", 1e-6);
+        // The library's ladder is in f32.
+        assert_near(&ddim(&net, &scheduler, &x), "ddim", 2e-5);
     }
 }

@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use common::distance;
 use score_nets::diffusers::{Unet2dConfig, Unet2dModel};
 use score_nets::{named_parameters, named_tensors, seeded, weights};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 const X: u64 = 1 << 20;
@@ -256,6 +256,39 @@ fn parameters_are_counted_without_building_them() {
         let have: u64 = vs.trainable_variables().iter().map(|t| t.numel() as u64).sum();
         let shape = fixture.config.shape().expect("a size");
         assert_eq!(fixture.config.param_count(&shape).expect("sound"), have, "{name}");
+    }
+}
+
+/// Networks of google/ddpm-cifar10-32, google/ddpm-celebahq-256 and google/ncsnpp-celebahq-256, and the library's
+/// defaults.
+#[test]
+fn published_networks_have_as_many_parameters() {
+    let cases = [
+        (
+            json!({"block_out_channels": [128, 256, 256, 256], "down_block_types": ["DownBlock2D", "AttnDownBlock2D",
+                "DownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+                "attention_head_dim": null, "downsample_padding": 0, "freq_shift": 1, "flip_sin_to_cos": false}),
+            35_746_307,
+        ),
+        (
+            json!({"block_out_channels": [128, 128, 256, 256, 512, 512], "down_block_types": ["DownBlock2D", "DownBlock2D",
+                "DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D",
+                "AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"], "attention_head_dim": null}),
+            113_673_219,
+        ),
+        (
+            json!({"block_out_channels": [128, 128, 256, 256, 256, 256, 256], "down_block_types": ["SkipDownBlock2D",
+                "SkipDownBlock2D", "SkipDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipDownBlock2D",
+                "SkipDownBlock2D"], "up_block_types": ["SkipUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D",
+                "SkipUpBlock2D", "SkipUpBlock2D", "SkipUpBlock2D", "SkipUpBlock2D"], "attention_head_dim": null,
+                "norm_num_groups": null, "time_embedding_type": "fourier", "mid_block_scale_factor": 1.41421356237}),
+            65_574_421,
+        ),
+        (json!({}), 274_056_163),
+    ];
+    for (keys, need) in cases {
+        let config: Unet2dConfig = serde_json::from_value(keys).expect("a configuration");
+        assert_eq!(config.param_count(&[3, 256, 256]).expect("sound"), need);
     }
 }
 
