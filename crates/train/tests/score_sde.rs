@@ -93,6 +93,8 @@ impl Fixture {
             times,
             noise: part("z"),
             train: true,
+            given: score_nets::Given::default(),
+            origin: train::loss::Origin::default(),
         };
         (part("batch"), draw)
     }

@@ -77,6 +77,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         sde: sde.as_ref(),
         shape: &opened.card.data.shape,
         device,
+        condition: &config.condition,
     };
     let scaling = Scaling::of_card(&opened.card.data);
     let (mut out, mut png) = match (&args.out, &args.png) {
