@@ -11,7 +11,6 @@ pub mod ema;
 pub mod error;
 pub mod log;
 pub mod loss;
-pub mod model;
 pub mod optim;
 pub mod page;
 pub mod sample;

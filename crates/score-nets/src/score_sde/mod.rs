@@ -9,7 +9,6 @@
 
 mod attention;
 mod block;
-mod check;
 mod config;
 mod embedding;
 mod file;
@@ -17,7 +16,6 @@ mod fir;
 mod net;
 mod nin;
 mod plan;
-mod process;
 mod resample;
 
 pub use config::{
@@ -29,4 +27,3 @@ pub use file::{ModelConfigFile, SdeKind};
 pub use fir::Fir;
 pub use net::ScoreSdeNet;
 pub(crate) use plan::Plan;
-pub use process::ModelProcess;

@@ -379,7 +379,7 @@ fn long_rows<T: Real>((address, first_row, row_len, out): (&Address, u64, usize,
 
 mod listed;
 
-pub(crate) use listed::split_planes;
+pub(crate) use listed::ByRows;
 
 #[cfg(test)]
 mod tests;

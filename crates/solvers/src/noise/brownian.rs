@@ -7,7 +7,7 @@
 //! terms of intervals as in Kidger et al. 2021, arXiv:2105.13988, section 4; between the points of the finest grid a bridge is
 //! sampled, not drawn as a straight line, as in Jelincic et al. 2024, arXiv:2405.06464.
 
-use super::{Draw, NoiseSource, Purpose};
+use super::{Increments, NoiseSource, Split};
 use crate::{Coef, SolveError, State};
 
 /// Halvings of the time span: the path has 2^30 independent increments. Times closer to each other than `span/2^30` may share the
@@ -15,23 +15,6 @@ use crate::{Coef, SolveError, State};
 const DEPTH: u32 = 30;
 /// Number of cells, the position of the end.
 const END: u32 = 1 << DEPTH;
-
-/// The split of one row's increment in two, see [`NoiseSource::split`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Split {
-    /// Row of the batch.
-    pub row: usize,
-    /// Address of the normals: [`Draw::step`] with [`Purpose::Path`].
-    pub node: u32,
-    /// Share of the increment that the first part has on average.
-    pub share: f64,
-    /// Standard deviation of the first part, given the whole.
-    pub scale: f64,
-    /// Keep the second part in place of the whole, not the first.
-    pub keep_second: bool,
-    /// Where the other part goes, if anywhere.
-    pub other: Option<usize>,
-}
 
 /// Standard Brownian motion for every row of a batch, `W(start) = 0`, between two times in either order. Times beyond the ends, as
 /// rounding makes them, count as the ends.
@@ -71,28 +54,41 @@ impl BrownianTree {
         (scaled.floor() as u32, scaled - scaled.floor())
     }
 
-    /// The draw of the whole increment.
-    fn root(&self, row: usize) -> Split {
+    /// The draw of the whole increment, in place of what is in the slot.
+    fn root(&self, row: usize, slot: u8) -> Split {
         Split {
             row,
             node: 0,
             share: 0.0,
             scale: self.span().sqrt(),
-            keep_second: false,
-            other: None,
+            whole: slot,
+            first: Some(slot),
+            second: None,
         }
     }
 
-    /// The halving of the interval after `level` halvings that contains a position.
-    fn halving(&self, row: usize, level: u32, position: u32, keep_second: bool) -> Split {
+    /// The halving of the interval after `level` halvings that contains a position: the half with the position takes the place of the
+    /// whole, the other one goes to a slot or nowhere.
+    fn halving(&self, row: usize, level: u32, position: u32, whole: u8, other: Option<u8>) -> Split {
+        let (first, second) = if Self::in_second(position, level) {
+            (other, Some(whole))
+        } else {
+            (Some(whole), other)
+        };
         Split {
             row,
             node: (1 << level) + (position >> (DEPTH - level)),
             share: 0.5,
             scale: 0.5 * self.length(level).sqrt(),
-            keep_second,
-            other: None,
+            whole,
+            first,
+            second,
         }
+    }
+
+    /// Whether a position lies in the second half of its interval after `level` halvings.
+    fn in_second(position: u32, level: u32) -> bool {
+        position & (END >> (level + 1)) != 0
     }
 
     /// `out[row] <- W(t[row])`. Draws at most 32 batches of normals, fewer where the times are coarse dyadic shares of the span. A
@@ -106,15 +102,21 @@ impl BrownianTree {
         t: &[f64],
         out: &mut S,
     ) -> Result<(), SolveError> {
-        let (mut whole, mut part, mut sum) = (out.zeros_like(), [out.zeros_like()], out.zeros_like());
+        const WHOLE: u8 = 0;
+        const PART: u8 = 1;
+        let rows = out.rows();
+        let [wholes, parts] = [WHOLE, PART].map(|slot| vec![slot; rows]);
+        let (mut increments, mut part, mut sum) =
+            (noise.increments(out, 2)?, out.zeros_like(), out.zeros_like());
         let targets: Vec<(u32, f64)> = t.iter().map(|t| self.position(*t)).collect();
-        let mut splits: Vec<Split> = (0..t.len()).map(|row| self.root(row)).collect();
-        noise.split(&splits, &mut whole, &mut part)?;
+        let mut splits: Vec<Split> = (0..t.len()).map(|row| self.root(row, WHOLE)).collect();
+        increments.split(&splits)?;
+        increments.read(&wholes, &mut part);
         let mut add: Vec<f64> = targets
             .iter()
             .map(|(position, _)| f64::from(u8::from(*position == END)))
             .collect();
-        sum.axpy(Coef::PerRow(&add), &whole);
+        sum.axpy(Coef::PerRow(&add), &part);
         for level in 0..DEPTH {
             splits.clear();
             add.fill(0.0);
@@ -123,18 +125,16 @@ impl BrownianTree {
                 if *position == END || (inside == 0 && *rest == 0.0) {
                     continue;
                 }
-                let second = inside >> (DEPTH - level - 1) == 1;
-                splits.push(Split {
-                    other: second.then_some(0),
-                    ..self.halving(row, level, *position, second)
-                });
+                let second = Self::in_second(*position, level);
+                splits.push(self.halving(row, level, *position, WHOLE, second.then_some(PART)));
                 add[row] = f64::from(u8::from(second));
             }
             if splits.is_empty() {
                 break;
             }
-            noise.split(&splits, &mut whole, &mut part)?;
-            sum.axpy(Coef::PerRow(&add), &part[0]);
+            increments.split(&splits)?;
+            increments.read(&parts, &mut part);
+            sum.axpy(Coef::PerRow(&add), &part);
         }
         splits.clear();
         add.fill(0.0);
@@ -144,14 +144,16 @@ impl BrownianTree {
                 node: END + position,
                 share: *rest,
                 scale: (rest * (1.0 - rest) * self.length(DEPTH)).sqrt(),
-                keep_second: false,
-                other: None,
+                whole: WHOLE,
+                first: Some(PART),
+                second: None,
             });
             add[row] = 1.0;
         }
         if !splits.is_empty() {
-            noise.split(&splits, &mut whole, &mut part)?;
-            sum.axpy(Coef::PerRow(&add), &whole);
+            increments.split(&splits)?;
+            increments.read(&parts, &mut part);
+            sum.axpy(Coef::PerRow(&add), &part);
         }
         out.copy_from(&sum);
         Ok(())
@@ -178,44 +180,51 @@ impl BrownianTree {
 
 /// Increments that a [`Walk`] keeps for later.
 const KEPT: usize = 3;
+/// Splits that a [`Walk`] hands over together.
+const LISTED: usize = 128;
 
 /// The paths of a batch, walked from start to end with one step size a row: every step is an interval of the tree. An attempt that
 /// is too long is halved, which splits its increment as the path is; nothing is drawn anew. One normal a step on average; the
 /// second halves of the last three lengths are kept, what lies further back is found again from the root.
-pub(crate) struct Walk<S> {
+pub(crate) struct Walk<'a, S> {
     tree: BrownianTree,
-    /// Increments over the intervals ahead of the rows.
+    increments: Option<Box<dyn Increments<S> + 'a>>,
+    /// Increments over the intervals ahead of the rows, zero without noise.
     pub ahead: S,
-    kept: [S; KEPT],
-    /// Where the intervals of `kept` start; 0 for none.
-    starts: [Vec<u32>; KEPT],
+    /// Slots of what lies ahead and, by row, of what is kept.
+    slot: Vec<u8>,
+    kept: Vec<[u8; KEPT]>,
+    /// Where the intervals kept start; 0 for none.
+    starts: Vec<[u32; KEPT]>,
     position: Vec<u32>,
     level: Vec<u32>,
-    splits: Vec<Split>,
-    take: Vec<bool>,
+    /// What lies ahead is to be found from the root.
     missed: Vec<bool>,
+    splits: Vec<Split>,
 }
 
-impl<S: State> Walk<S> {
+impl<'a, S: State> Walk<'a, S> {
     /// At the start, with the whole span ahead. `like` gives the shape; without noise, all increments are zero.
-    pub fn new(tree: BrownianTree, noise: Option<&dyn NoiseSource<S>>, like: &S) -> Result<Self, SolveError> {
+    pub fn new(
+        tree: BrownianTree,
+        noise: Option<&'a dyn NoiseSource<S>>,
+        like: &S,
+    ) -> Result<Self, SolveError> {
         let rows = like.rows();
-        let mut walk = Self {
+        Ok(Self {
             tree,
+            increments: noise
+                .map(|noise| noise.increments(like, KEPT as u8 + 1))
+                .transpose()?,
             ahead: like.zeros_like(),
-            kept: std::array::from_fn(|_| like.zeros_like()),
-            starts: std::array::from_fn(|_| vec![0; rows]),
+            slot: vec![0; rows],
+            kept: vec![std::array::from_fn(|k| k as u8 + 1); rows],
+            starts: vec![[0; KEPT]; rows],
             position: vec![0; rows],
             level: vec![0; rows],
-            splits: Vec::with_capacity(rows),
-            take: vec![false; rows],
-            missed: vec![false; rows],
-        };
-        if let Some(noise) = noise {
-            walk.splits.extend((0..rows).map(|row| tree.root(row)));
-            noise.split(&walk.splits, &mut walk.ahead, &mut [])?;
-        }
-        Ok(walk)
+            missed: vec![true; rows],
+            splits: Vec::with_capacity(LISTED),
+        })
     }
 
     /// Whether the row stands at the end.
@@ -244,150 +253,73 @@ impl<S: State> Walk<S> {
     }
 
     /// Halves the intervals ahead until none is longer than wanted.
-    pub fn narrow(&mut self, noise: Option<&dyn NoiseSource<S>>, wanted: &[f64]) -> Result<(), SolveError> {
-        loop {
-            self.splits.clear();
-            for (row, wanted) in wanted.iter().enumerate() {
-                let (level, position) = (self.level[row], self.position[row]);
-                if position == END || level == DEPTH || self.tree.length(level) <= *wanted {
-                    continue;
+    pub fn narrow(&mut self, wanted: &[f64]) -> Result<(), SolveError> {
+        for (row, wanted) in wanted.iter().enumerate() {
+            if self.is_done(row) {
+                continue;
+            }
+            if self.missed[row] {
+                self.missed[row] = false;
+                self.list(self.tree.root(row, self.slot[row]))?;
+                for level in 0..self.level[row] {
+                    self.halve(row, level)?;
                 }
-                let slot = (DEPTH - level - 1) as usize % KEPT;
-                self.splits.push(Split {
-                    other: Some(slot),
-                    ..self.tree.halving(row, level, position, false)
-                });
-                self.starts[slot][row] = position + (END >> (level + 1));
-                self.level[row] = level + 1;
             }
-            if self.splits.is_empty() {
-                return Ok(());
-            }
-            if let Some(noise) = noise {
-                noise.split(&self.splits, &mut self.ahead, &mut self.kept)?;
+            while self.level[row] < DEPTH && self.tree.length(self.level[row]) > *wanted {
+                self.halve(row, self.level[row])?;
+                self.level[row] += 1;
             }
         }
+        self.flush()?;
+        if let Some(increments) = &self.increments {
+            increments.read(&self.slot, &mut self.ahead);
+        }
+        Ok(())
     }
 
-    /// Moves the rows flagged over the intervals ahead of them. `spare` is overwritten.
-    pub fn advance(
-        &mut self,
-        noise: Option<&dyn NoiseSource<S>>,
-        rows: &[bool],
-        spare: &mut S,
-    ) -> Result<(), SolveError> {
-        let mut deepest = 0;
-        self.missed.fill(false);
+    /// Goes from the interval after `level` halvings to the half in which the row stands; keeps the other one where it is yet to come.
+    fn halve(&mut self, row: usize, level: u32) -> Result<(), SolveError> {
+        let (position, half) = (self.position[row], END >> (level + 1));
+        let mut other = None;
+        if !BrownianTree::in_second(position, level) {
+            let k = (DEPTH - level - 1) as usize % KEPT;
+            self.starts[row][k] = (position & !(half - 1)) + half;
+            other = Some(self.kept[row][k]);
+        }
+        self.list(self.tree.halving(row, level, position, self.slot[row], other))
+    }
+
+    fn list(&mut self, split: Split) -> Result<(), SolveError> {
+        if self.splits.len() == LISTED {
+            self.flush()?;
+        }
+        self.splits.push(split);
+        Ok(())
+    }
+
+    fn flush(&mut self) -> Result<(), SolveError> {
+        if let Some(increments) = &mut self.increments {
+            increments.split(&self.splits)?;
+        }
+        self.splits.clear();
+        Ok(())
+    }
+
+    /// Moves the rows flagged over the intervals ahead of them.
+    pub fn advance(&mut self, rows: &[bool]) {
         for (row, _) in rows.iter().enumerate().filter(|(_, moves)| **moves) {
             let position = self.position[row] + (END >> self.level[row]);
-            self.position[row] = position;
             let halvings = position.trailing_zeros();
+            self.position[row] = position;
             self.level[row] = DEPTH - halvings;
-            self.missed[row] = position != END && self.starts[halvings as usize % KEPT][row] != position;
-            if self.missed[row] {
-                deepest = deepest.max(self.level[row]);
+            let k = halvings as usize % KEPT;
+            if self.starts[row][k] == position {
+                std::mem::swap(&mut self.slot[row], &mut self.kept[row][k]);
+            } else {
+                self.missed[row] = true;
             }
         }
-        let Some(noise) = noise else {
-            return Ok(());
-        };
-        for slot in 0..KEPT {
-            for (row, take) in self.take.iter_mut().enumerate() {
-                *take = rows[row] && !self.missed[row] && self.starts[slot][row] == self.position[row];
-            }
-            if self.take.contains(&true) {
-                self.ahead.select_rows(&self.take, &self.kept[slot]);
-            }
-        }
-        if deepest > 0 {
-            self.descend(noise, deepest, spare)?;
-        }
-        Ok(())
     }
-
-    /// Finds the intervals ahead of the rows missed from the root, and the next ones on the way.
-    fn descend(&mut self, noise: &dyn NoiseSource<S>, deepest: u32, whole: &mut S) -> Result<(), SolveError> {
-        whole.lincomb(&[]);
-        self.splits.clear();
-        let missed = self.missed.iter().enumerate().filter(|(_, missed)| **missed);
-        self.splits.extend(missed.map(|(row, _)| self.tree.root(row)));
-        noise.split(&self.splits, whole, &mut self.kept)?;
-        for level in 0..deepest {
-            self.splits.clear();
-            let half = END >> (level + 1);
-            for (row, _) in self.missed.iter().enumerate().filter(|(_, missed)| **missed) {
-                let position = self.position[row];
-                if self.level[row] <= level {
-                    continue;
-                }
-                let second = position & half != 0;
-                let slot = (DEPTH - level - 1) as usize % KEPT;
-                if !second {
-                    self.starts[slot][row] = (position & !(half - 1)) + half;
-                }
-                self.splits.push(Split {
-                    other: (!second).then_some(slot),
-                    ..self.tree.halving(row, level, position, second)
-                });
-            }
-            noise.split(&self.splits, whole, &mut self.kept)?;
-        }
-        self.ahead.select_rows(&self.missed, whole);
-        Ok(())
-    }
-}
-
-/// [`NoiseSource::split`] by whole batches of normals.
-pub(super) fn split_by_batches<S: State, N: NoiseSource<S> + ?Sized>(
-    noise: &N,
-    splits: &[Split],
-    kept: &mut S,
-    others: &mut [S],
-) -> Result<(), SolveError> {
-    let rows = kept.rows();
-    let (mut z, mut first, mut second) = (kept.zeros_like(), kept.zeros_like(), kept.zeros_like());
-    let mut nodes: Vec<u32> = splits.iter().map(|split| split.node).collect();
-    nodes.sort_unstable();
-    nodes.dedup();
-    let mut take = vec![false; rows];
-    for node in nodes {
-        let draw = Draw {
-            step: node,
-            purpose: Purpose::Path,
-        };
-        noise.normal(draw, &mut first)?;
-        take.fill(false);
-        for split in splits.iter().filter(|split| split.node == node) {
-            take[split.row] = true;
-        }
-        z.select_rows(&take, &first);
-    }
-    let (mut share, mut scale) = (vec![0.0; rows], vec![0.0; rows]);
-    for split in splits {
-        (share[split.row], scale[split.row]) = (split.share, split.scale);
-    }
-    first.lincomb(&[(Coef::PerRow(&share), &*kept), (Coef::PerRow(&scale), &z)]);
-    second.lincomb(&[(Coef::All(1.0), &*kept), (Coef::All(-1.0), &first)]);
-    for keep_second in [false, true] {
-        let (keep, rest) = if keep_second {
-            (&second, &first)
-        } else {
-            (&first, &second)
-        };
-        let mut flag = |other: Option<Option<usize>>| {
-            take.fill(false);
-            for split in splits {
-                take[split.row] |=
-                    split.keep_second == keep_second && other.is_none_or(|to| to == split.other);
-            }
-            take.clone()
-        };
-        kept.select_rows(&flag(None), keep);
-        for (slot, other) in others.iter_mut().enumerate() {
-            other.select_rows(&flag(Some(Some(slot))), rest);
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use ndarray::{Array3, Axis};
 
-use super::addressed::{fill_planes, split_planes};
-use super::{Draw, NoiseSource, Split};
+use super::addressed::{ByRows, fill_planes};
+use super::{Draw, Increments, NoiseSource};
 use crate::state::HostBatch;
 use crate::{SolveError, State, real::Real};
 
@@ -27,14 +27,15 @@ impl<T: Real> NoiseSource<HostBatch<T>> for HostNoise {
         Ok(())
     }
 
-    fn split(
-        &self,
-        splits: &[Split],
-        kept: &mut HostBatch<T>,
-        others: &mut [HostBatch<T>],
-    ) -> Result<(), SolveError> {
-        split_planes(self.seed, self.first_row, splits, kept, others);
-        Ok(())
+    fn increments<'a>(
+        &'a self,
+        like: &HostBatch<T>,
+        slots: u8,
+    ) -> Result<Box<dyn Increments<HostBatch<T>> + 'a>, SolveError>
+    where
+        HostBatch<T>: 'a,
+    {
+        Ok(Box::new(ByRows::<T>::new(self.seed, self.first_row, like, slots)))
     }
 }
 
@@ -81,6 +82,7 @@ impl<T: Real> NoiseSource<HostBatch<T>> for PresetNoise {
         });
         Ok(())
     }
+
     fn extend(
         &self,
         draw: Draw,
@@ -91,12 +93,14 @@ impl<T: Real> NoiseSource<HostBatch<T>> for PresetNoise {
         self.normal(draw, noise)
     }
 
-    fn split(
-        &self,
-        _splits: &[Split],
-        _kept: &mut HostBatch<T>,
-        _others: &mut [HostBatch<T>],
-    ) -> Result<(), SolveError> {
+    fn increments<'a>(
+        &'a self,
+        _like: &HostBatch<T>,
+        _slots: u8,
+    ) -> Result<Box<dyn Increments<HostBatch<T>> + 'a>, SolveError>
+    where
+        HostBatch<T>: 'a,
+    {
         let draws = self.draws.dim().0;
         Err(SolveError::Config {
             key: "noise".into(),

@@ -4,14 +4,16 @@
 mod addressed;
 mod brownian;
 mod host;
+mod increments;
 mod normal;
 pub mod philox;
 mod rng;
 
 pub use addressed::{fill_planes_f32, fill_rows_f32, fill_rows_f64, normal_at, uniform, uniform_at};
+pub use brownian::BrownianTree;
 pub(crate) use brownian::Walk;
-pub use brownian::{BrownianTree, Split};
 pub use host::{HostNoise, PresetNoise};
+pub use increments::{Increments, Split};
 pub use normal::MAX_ABS;
 pub use rng::PhiloxRng;
 
@@ -70,16 +72,18 @@ pub trait NoiseSource<S: State> {
         Ok(())
     }
 
-    /// Splits the increments `kept` of Brownian paths in two for the rows listed, each row at an address of its own (purpose
-    /// [`Purpose::Path`]): `first = share kept + scale z`, `second = kept - first`; one of them takes the place of `kept`, the
-    /// other goes to one of `others` where it is wanted. Rows not listed stay as they are; a row is listed at most once.
+    /// Increments of Brownian paths for the rows of a batch like `like`, `slots` a row, whose splits draw from this source, each row at
+    /// addresses of its own (purpose [`Purpose::Path`]).
     ///
     /// By default by [`NoiseSource::normal`], one batch for each address that occurs: sources that can address rows on their own
     /// do better.
     ///
     /// # Errors
-    /// As [`NoiseSource::normal`]; preset noise has no addresses and refuses.
-    fn split(&self, splits: &[Split], kept: &mut S, others: &mut [S]) -> Result<(), SolveError> {
-        brownian::split_by_batches(self, splits, kept, others)
+    /// Preset noise has no addresses and refuses.
+    fn increments<'a>(&'a self, like: &S, slots: u8) -> Result<Box<dyn Increments<S> + 'a>, SolveError>
+    where
+        S: 'a,
+    {
+        Ok(Box::new(increments::Batches::new(self, like, slots)))
     }
 }

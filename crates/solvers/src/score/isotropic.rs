@@ -122,21 +122,31 @@ pub(super) fn isotropic_rows<T: Real, const L: usize>(
         gather(piece.x, piece.rows, start, n, &mut room.rows);
         squares(mean, &room.rows, Own(mean_coef), &mut room.weights);
         for (weight, part) in room.weights.iter_mut().zip(parts) {
+            let (value, log_weight, square) = (part.values[0], part.log_weight, *weight);
+            // Blocks of their own, which need no check for overlap.
+            let mut exponent = [T::ZERO; L];
             for l in 0..L {
-                let noised = mean_coef[l] * mean_coef[l] * part.values[0] + var[l];
-                let exponent = half_dim * noised.log2_positive() + half_log2_e * weight[l] / noised;
-                weight[l] = part.log_weight - exponent;
+                let noised = mean_coef[l] * mean_coef[l] * value + var[l];
+                exponent[l] = half_dim * noised.log2_positive() + half_log2_e * square[l] / noised;
             }
+            for l in 0..L {
+                exponent[l] = log_weight - exponent[l];
+            }
+            *weight = exponent;
         }
         let total = softmax(&mut room.weights);
         let mut pull = [T::ZERO; L];
         for (weight, part) in room.weights.iter_mut().zip(parts) {
+            let (value, mut share) = (part.values[0], *weight);
             for l in 0..L {
-                let noised = mean_coef[l] * mean_coef[l] * part.values[0] + var[l];
-                let share = weight[l] / (total[l] * noised);
-                pull[l] += -share;
-                weight[l] = share * mean_coef[l];
+                let noised = mean_coef[l] * mean_coef[l] * value + var[l];
+                share[l] = share[l] / (total[l] * noised);
             }
+            for l in 0..L {
+                pull[l] += -share[l];
+                share[l] *= mean_coef[l];
+            }
+            *weight = share;
         }
         pulled(mean, &mut room.rows, &pull, &room.weights);
         scatter(&room.rows, piece.out, piece.rows, start, n);

@@ -5,15 +5,16 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
+use std::array::from_fn;
+
 use ndarray::{Array2, ArrayView2};
 
-use super::reduce::{all_finite, dot_rows, error_rows, error_rows_max, select_rows};
+use super::reduce::{accumulate_error, all_finite, dot_rows, error_rows, error_rows_max, select_rows};
+use super::strips::{LANES, coefs, for_planes, lanes, whole, whole_mut};
 use super::{Coef, RowUpdate, State, Tolerance, per_row};
 use crate::real::Real;
 use crate::simd::{self, kernels};
 
-/// Rows whose coefficients are cast at a time.
-pub(super) const STRIP: usize = 64;
 /// Terms that [`State::lincomb`] adds in one pass.
 const FUSED: usize = 4;
 
@@ -255,6 +256,37 @@ impl<T: Real> State for HostBatch<T> {
         }
     }
 
+    fn accumulate_error(
+        &mut self,
+        a: Coef,
+        terms: &[(Coef, &Self)],
+        (y0, y1): (&Self, &Self),
+        tol: Tolerance,
+        out: &mut [f64],
+    ) {
+        for x in terms.iter().map(|(_, x)| *x).chain([y0, y1]) {
+            self.assert_same_shape(x);
+        }
+        assert_eq!(out.len(), self.rows, "one number a row");
+        // The numbers of terms that methods have.
+        if let ([p, q, r], true) = (terms, self.rows > 0) {
+            let (terms, ends) = ([*p, *q, *r].map(slices), [&y0.values[..], &y1.values[..]]);
+            simd::dispatch(AccumulateError::<T, 3>((
+                &mut self.values,
+                a,
+                terms,
+                ends,
+                tol,
+                out,
+            )));
+        } else {
+            self.accumulate(a, terms);
+            let mut error = self.clone();
+            error.axpy(Coef::All(-1.0), y1);
+            error.error_rows(y0, y1, tol, out);
+        }
+    }
+
     fn cut_rows(&mut self, rows: usize) -> bool {
         assert!(rows <= self.rows, "rows are cut, not added");
         for d in 1..self.dim {
@@ -342,6 +374,9 @@ kernels! {
     DotRows<'a, T>((&'a [T], &'a [T], &'a mut [f64])) -> () = dot_rows;
     ErrorRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows;
     ErrorRowsMax<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows_max;
+    AccumulateError<'a, T, const N: usize>((
+        &'a mut [T], Coef<'a>, [Term<'a, T>; N], [&'a [T]; 2], Tolerance, &'a mut [f64]
+    )) -> () = accumulate_error;
     SelectRows<'a, T>((&'a mut [T], &'a [T], &'a [bool])) -> () = select_rows;
     AllFinite<'a, T>(&'a [T]) -> bool = all_finite;
 }
@@ -366,35 +401,24 @@ fn lincomb<T: Real, const N: usize, const ADD: bool>((y, rows, terms): (&mut [T]
         }
         return;
     }
-    let mut a = [[T::ZERO; STRIP]; N];
-    for start in (0..rows).step_by(STRIP) {
-        let n = STRIP.min(rows - start);
-        for (a, (coef, _)) in a.iter_mut().zip(&terms) {
-            match coef {
-                Coef::All(value) => a.fill(T::from_f64(*value)),
-                Coef::PerRow(values) => {
-                    let values = &values[start..start + n];
-                    for i in 0..n {
-                        a[i] = T::from_f64(values[i]);
-                    }
-                }
-            }
-        }
-        for from in (start..len).step_by(rows) {
-            let y = &mut y[from..from + n];
-            let xs = xs.map(|x| &x[from..from + n]);
-            for i in 0..n {
+    for start in (0..rows).step_by(LANES) {
+        let n = LANES.min(rows - start);
+        let a: [[T; LANES]; N] = from_fn(|k| coefs(terms[k].0, start, n));
+        for_planes!((start, n, rows, len); xs => x; y => own; {
+            let mut sums = [T::ZERO; LANES];
+            for i in 0..LANES {
                 let mut sum = if ADD {
-                    y[i] + a[0][i] * xs[0][i]
+                    own[i] + a[0][i] * x[0][i]
                 } else {
-                    a[0][i] * xs[0][i]
+                    a[0][i] * x[0][i]
                 };
                 for k in 1..N {
-                    sum += a[k][i] * xs[k][i];
+                    sum += a[k][i] * x[k][i];
                 }
-                y[i] = sum;
+                sums[i] = sum;
             }
-        }
+            *own = sums;
+        });
     }
 }
 
@@ -407,12 +431,16 @@ fn scale<T: Real>((y, rows, a): (&mut [T], usize, Coef)) {
                 *value *= a;
             }
         }
-        Coef::PerRow(a) => {
-            let a = &a[..rows];
-            for plane in y.chunks_exact_mut(rows) {
-                for i in 0..rows {
-                    plane[i] *= T::from_f64(a[i]);
-                }
+        Coef::PerRow(_) => {
+            let len = y.len();
+            for start in (0..rows).step_by(LANES) {
+                let n = LANES.min(rows - start);
+                let a: [T; LANES] = coefs(a, start, n);
+                for_planes!((start, n, rows, len); ; y => own; {
+                    for i in 0..LANES {
+                        own[i] *= a[i];
+                    }
+                });
             }
         }
     }

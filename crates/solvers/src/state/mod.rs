@@ -3,6 +3,7 @@
 mod host;
 mod per_row;
 mod reduce;
+mod strips;
 
 pub use host::HostBatch;
 
@@ -163,6 +164,22 @@ pub trait State: Clone + Send {
         for (a, x) in terms {
             self.axpy(*a, x);
         }
+    }
+
+    /// [`State::accumulate`], then `out[row]` <- the norm of `self - y1` as [`State::error_rows`] gives it with `y0` and `y1`: the end
+    /// of a step and its error, where `y1` is the state that another method would have come to. Overridden where one fused pass pays.
+    fn accumulate_error(
+        &mut self,
+        a: Coef,
+        terms: &[(Coef, &Self)],
+        (y0, y1): (&Self, &Self),
+        tol: Tolerance,
+        out: &mut [f64],
+    ) {
+        self.accumulate(a, terms);
+        let mut error = self.clone();
+        error.axpy(Coef::All(-1.0), y1);
+        error.error_rows(y0, y1, tol, out);
     }
 
     /// Keeps the first `rows` rows only, without allocating. `false` where a state cannot change its number of rows, which is the

@@ -5,7 +5,9 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use super::host::STRIP;
+use std::array::from_fn;
+
+use super::strips::{LANES, coefs, for_planes, lanes, whole, whole_mut};
 use super::{Coef, HostBatch};
 use crate::real::Real;
 use crate::simd::{self, kernels};
@@ -51,65 +53,46 @@ pub(super) fn run_accumulate<T: Real>(y: &mut [T], rows: usize, a: Coef, terms: 
     pick!(1 2 3 4 5 6 7);
 }
 
-/// A strip of coefficients in the numbers of the state.
-#[inline(always)]
-fn cast<T: Real>(coef: Coef, start: usize, n: usize, out: &mut [T; STRIP]) {
-    match coef {
-        Coef::All(value) => out.fill(T::from_f64(value)),
-        Coef::PerRow(values) => {
-            let values = &values[start..start + n];
-            for i in 0..n {
-                out[i] = T::from_f64(values[i]);
-            }
-        }
-    }
-}
-
 #[allow(clippy::type_complexity)]
 #[inline(always)]
 fn stage<T: Real, const N: usize>((y, x, h, terms): (&mut [T], &[T], &[f64], [Weighted<T>; N])) {
     let (rows, len) = (h.len(), y.len());
     let w = terms.map(|(w, _)| T::from_f64(w));
-    let ks = terms.map(|(_, k)| &k[..len]);
-    let mut scale = [T::ZERO; STRIP];
-    for start in (0..rows).step_by(STRIP) {
-        let n = STRIP.min(rows - start);
-        cast(Coef::PerRow(h), start, n, &mut scale);
-        for from in (start..len).step_by(rows) {
-            let y = &mut y[from..from + n];
-            let (x, ks) = (&x[from..from + n], ks.map(|k| &k[from..from + n]));
-            for i in 0..n {
-                let mut sum = w[0] * ks[0][i];
-                for k in 1..N {
-                    sum += w[k] * ks[k][i];
+    let ks = terms.map(|(_, k)| k);
+    for start in (0..rows).step_by(LANES) {
+        let n = LANES.min(rows - start);
+        let h: [T; LANES] = coefs(Coef::PerRow(h), start, n);
+        for_planes!((start, n, rows, len); ks => k, [x] => x; y => own; {
+            let mut sums = [T::ZERO; LANES];
+            for i in 0..LANES {
+                let mut sum = w[0] * k[0][i];
+                for j in 1..N {
+                    sum += w[j] * k[j][i];
                 }
-                y[i] = sum * scale[i] + x[i];
+                sums[i] = sum * h[i] + x[0][i];
             }
-        }
+            *own = sums;
+        });
     }
 }
 
 #[inline(always)]
 fn accumulate<T: Real, const N: usize>((y, rows, a, terms): (&mut [T], usize, Coef, [Term<T>; N])) {
-    let len = y.len();
-    let xs = terms.map(|(_, x)| &x[..len]);
-    let (mut own, mut coefs) = ([T::ZERO; STRIP], [[T::ZERO; STRIP]; N]);
-    for start in (0..rows).step_by(STRIP) {
-        let n = STRIP.min(rows - start);
-        cast(a, start, n, &mut own);
-        for (out, (coef, _)) in coefs.iter_mut().zip(&terms) {
-            cast(*coef, start, n, out);
-        }
-        for from in (start..len).step_by(rows) {
-            let y = &mut y[from..from + n];
-            let xs = xs.map(|x| &x[from..from + n]);
-            for i in 0..n {
-                let mut sum = own[i] * y[i];
+    let (xs, len) = (terms.map(|(_, x)| x), y.len());
+    for start in (0..rows).step_by(LANES) {
+        let n = LANES.min(rows - start);
+        let scale: [T; LANES] = coefs(a, start, n);
+        let a: [[T; LANES]; N] = from_fn(|k| coefs(terms[k].0, start, n));
+        for_planes!((start, n, rows, len); xs => x; y => own; {
+            let mut sums = [T::ZERO; LANES];
+            for i in 0..LANES {
+                let mut sum = scale[i] * own[i];
                 for k in 0..N {
-                    sum += coefs[k][i] * xs[k][i];
+                    sum += a[k][i] * x[k][i];
                 }
-                y[i] = sum;
+                sums[i] = sum;
             }
-        }
+            *own = sums;
+        });
     }
 }

@@ -1,10 +1,14 @@
+mod control;
+
 use sde_core::Sde;
 
+use self::control::{Factors, Stage};
 use crate::noise::{BrownianTree, Walk};
 use crate::observe::NanGuard;
 use crate::rk::adaptive::Limits;
 use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StopReason};
-use crate::{Coef, NoiseSource, Observer, SolveError, State, StepInfo};
+use crate::simd;
+use crate::{Coef, Observer, SolveError, State, StepInfo};
 
 /// The reverse SDE `dx = [a x - (1 + eta^2)/2 g^2 score] dt + eta g dw` by the stochastic improved Euler pair, one step size per row.
 ///
@@ -34,11 +38,6 @@ pub struct AdaptiveSde {
 
 /// Length of the first attempt, as a share of the whole time.
 const FIRST_STEP: f64 = 0.01;
-/// Exponent of the error in the step size control.
-const EXPONENT: f64 = 0.9;
-/// Least and largest factor between steps.
-const FACTORS: (f64, f64) = (0.2, 10.0);
-
 /// The reverse SDE at one time: `dx = [drift x - pull score] dt + noise dw`.
 #[derive(Debug, Clone, Copy)]
 struct Coefs {
@@ -57,53 +56,21 @@ struct Row {
     attempts: u64,
 }
 
-/// Factors of one stage of all rows: state, stage before, score, increment.
-#[derive(Debug)]
-struct Stage {
-    t: Vec<f64>,
-    state: Vec<f64>,
-    before: Vec<f64>,
-    score: Vec<f64>,
-    noise: Vec<f64>,
-}
-
-impl Stage {
-    fn new(rows: usize) -> Self {
-        let zeros = || vec![0.0; rows];
-        Self {
-            t: zeros(),
-            state: zeros(),
-            before: zeros(),
-            score: zeros(),
-            noise: zeros(),
-        }
-    }
-
-    fn set(&mut self, row: usize, t: f64, [state, before, score, noise]: [f64; 4]) {
-        self.t[row] = t;
-        self.state[row] = state;
-        self.before[row] = before;
-        self.score[row] = score;
-        self.noise[row] = noise;
-    }
-}
-
 /// One run.
 struct Run<'a, S: State> {
     method: &'a AdaptiveSde,
     job: &'a Job<'a, S>,
     score_fn: &'a CountedScore<'a, S>,
-    noise: Option<&'a dyn NoiseSource<S>>,
-    walk: Walk<S>,
+    walk: Walk<'a, S>,
     rows: Vec<Row>,
     /// Lengths that the next attempts should have.
     wanted: Vec<f64>,
     stages: [Stage; 2],
     error: Vec<f64>,
+    factors: Vec<f64>,
     accept: Vec<bool>,
-    /// First stage, new state, and the scores, later the errors.
+    /// First stage, and the scores, later the new state.
     stage: S,
-    next: S,
     score: S,
 }
 
@@ -139,15 +106,14 @@ impl<'a, S: State> Run<'a, S> {
             method,
             job,
             score_fn,
-            noise,
             walk: Walk::new(tree, noise, x)?,
             rows: vec![row; rows],
             wanted: vec![FIRST_STEP * (method.t_start - method.t_end); rows],
             stages: [Stage::new(rows), Stage::new(rows)],
             error: vec![0.0; rows],
+            factors: vec![1.0; rows],
             accept: vec![false; rows],
             stage: x.zeros_like(),
-            next: x.zeros_like(),
             score: x.zeros_like(),
         })
     }
@@ -159,7 +125,7 @@ impl<'a, S: State> Run<'a, S> {
     /// One attempt of every row that is not done.
     fn attempt(&mut self, x: &mut S) -> Result<(), SolveError> {
         self.check_limits()?;
-        self.walk.narrow(self.noise, &self.wanted)?;
+        self.walk.narrow(&self.wanted)?;
         self.prepare();
         let [first, second] = &self.stages;
         let ahead = &self.walk.ahead;
@@ -172,20 +138,22 @@ impl<'a, S: State> Run<'a, S> {
         ]);
         self.score_fn
             .evaluate(&self.stage, Coef::PerRow(&second.t), &mut self.score)?;
-        self.next.lincomb(&[
-            (Coef::PerRow(&second.state), &*x),
-            (Coef::PerRow(&second.before), &self.stage),
-            (Coef::PerRow(&second.score), &self.score),
-            (Coef::PerRow(&second.noise), ahead),
-        ]);
         // (x + (K_1 + K_2)/2) - (x + K_1) = (K_2 - K_1)/2
-        self.score
-            .lincomb(&[(Coef::All(1.0), &self.next), (Coef::All(-1.0), &self.stage)]);
-        let tolerance = self.method.limits.tolerance;
-        self.score.error_rows(x, &self.stage, tolerance, &mut self.error);
+        self.score.accumulate_error(
+            Coef::PerRow(&second.score),
+            &[
+                (Coef::PerRow(&second.state), &*x),
+                (Coef::PerRow(&second.before), &self.stage),
+                (Coef::PerRow(&second.noise), ahead),
+            ],
+            (&*x, &self.stage),
+            self.method.limits.tolerance,
+            &mut self.error,
+        );
         self.judge(x)?;
-        x.select_rows(&self.accept, &self.next);
-        self.walk.advance(self.noise, &self.accept, &mut self.next)
+        x.select_rows(&self.accept, &self.score);
+        self.walk.advance(&self.accept);
+        Ok(())
     }
 
     fn check_limits(&mut self) -> Result<(), SolveError> {
@@ -251,6 +219,12 @@ impl<'a, S: State> Run<'a, S> {
 
     /// Books the attempts and chooses the next lengths.
     fn judge(&mut self, x: &S) -> Result<(), SolveError> {
+        let log2_safety = self.method.safety.log2();
+        simd::dispatch(Factors {
+            error: &self.error,
+            log2_safety,
+            out: &mut self.factors,
+        });
         for index in 0..self.rows.len() {
             self.accept[index] = false;
             if self.walk.is_done(index) {
@@ -258,12 +232,7 @@ impl<'a, S: State> Run<'a, S> {
             }
             let (from, to) = (self.stages[0].t[index], self.stages[1].t[index]);
             let error = self.error[index];
-            let factor = if error.is_finite() {
-                (self.method.safety * error.powf(-EXPONENT)).clamp(FACTORS.0, FACTORS.1)
-            } else {
-                FACTORS.0
-            };
-            self.wanted[index] = factor * (from - to);
+            self.wanted[index] = self.factors[index] * (from - to);
             if error <= 1.0 {
                 self.accept[index] = true;
                 self.rows[index].accepted += 1;
@@ -355,8 +324,8 @@ impl<S: State> Sampler<S> for AdaptiveSde {
             let before = score.nfe();
             let mut w = Scratch {
                 score: run.score,
-                noise: run.stage,
-                next: run.next,
+                noise: run.walk.ahead,
+                next: run.stage,
                 rows: Vec::new(),
             };
             let end = self.final_step;

@@ -2,7 +2,7 @@
 
 use std::cell::Cell;
 
-use solvers::noise::{BrownianTree, Split};
+use solvers::noise::{BrownianTree, Increments, Split};
 use solvers::{Coef, Draw, HostNoise, NoiseSource, Purpose, ScoreFn, SolveError, State};
 
 use crate::common::{Batch, GaussianScore, oracle, prior, rows, run, sampler, sde, sdes};
@@ -186,7 +186,7 @@ fn euler_maruyama_has_strong_order_one() {
     }
 }
 
-/// Noise that a rejected step draws anew, as the published code does: the first part of a split forgets the whole.
+/// Noise that a rejected step draws anew, as the published code does: the parts of a split forget the whole.
 struct Redrawn(HostNoise);
 
 impl NoiseSource<Batch> for Redrawn {
@@ -194,8 +194,23 @@ impl NoiseSource<Batch> for Redrawn {
         self.0.normal(draw, out)
     }
 
-    fn split(&self, splits: &[Split], kept: &mut Batch, others: &mut [Batch]) -> Result<(), SolveError> {
-        let anew = |split: &Split, part: u32| Split {
+    fn increments<'a>(
+        &'a self,
+        like: &Batch,
+        slots: u8,
+    ) -> Result<Box<dyn Increments<Batch> + 'a>, SolveError>
+    where
+        Batch: 'a,
+    {
+        Ok(Box::new(Anew(self.0.increments(like, slots)?)))
+    }
+}
+
+struct Anew<'a>(Box<dyn Increments<Batch> + 'a>);
+
+impl Increments<Batch> for Anew<'_> {
+    fn split(&mut self, splits: &[Split]) -> Result<(), SolveError> {
+        let anew = |split: &Split, part: u32, to: Option<u8>| Split {
             share: 0.0,
             scale: split.scale
                 * if split.node == 0 {
@@ -204,23 +219,16 @@ impl NoiseSource<Batch> for Redrawn {
                     std::f64::consts::SQRT_2
                 },
             node: split.node ^ (part << 31),
-            keep_second: false,
-            other: None,
+            first: to,
+            second: None,
             ..*split
         };
-        for (slot, other) in others.iter_mut().enumerate() {
-            let there = splits.iter().filter(|split| split.other == Some(slot));
-            self.0.split(
-                &there.map(|split| anew(split, 1)).collect::<Vec<_>>(),
-                other,
-                &mut [],
-            )?;
-        }
-        self.0.split(
-            &splits.iter().map(|split| anew(split, 0)).collect::<Vec<_>>(),
-            kept,
-            &mut [],
-        )
+        let parts = |split: &Split| [anew(split, 0, split.first), anew(split, 1, split.second)];
+        self.0.split(&splits.iter().flat_map(parts).collect::<Vec<_>>())
+    }
+
+    fn read(&self, slots: &[u8], out: &mut Batch) {
+        self.0.read(slots, out);
     }
 }
 

@@ -5,7 +5,6 @@
 //! serialises back: the resolved file alone reproduces the run.
 
 mod check;
-mod condition;
 mod keys;
 mod load;
 mod source;
@@ -13,7 +12,6 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use condition::ConditionConfig;
 pub use load::{Loaded, Override, load_file, load_text};
 pub use source::{Source, Sources};
 pub use tables::{
@@ -48,8 +46,6 @@ pub struct RunConfig {
     pub precond: PrecondConfig,
     /// The training objective.
     pub loss: LossConfig,
-    /// Classes in training and sampling.
-    pub condition: ConditionConfig,
     /// The optimiser.
     pub optim: OptimConfig,
     /// The moving average of the weights.
@@ -72,7 +68,6 @@ impl Default for RunConfig {
             net: NetConfig::recommended_defaults(&[1, 8, 8]),
             precond: PrecondConfig::default(),
             loss: LossConfig::default(),
-            condition: ConditionConfig::default(),
             optim: OptimConfig::default(),
             ema: EmaConfig::default(),
             train: TrainConfig::default(),

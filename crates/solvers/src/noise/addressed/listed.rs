@@ -1,46 +1,66 @@
-//! Normals for listed rows, each at an address of its own, straight into the split of Brownian increments.
+//! Normals for listed rows, each at an address of its own, straight into the splits of Brownian increments.
+
+use pulp::bytemuck::cast_slice;
 
 use super::{LANES, LOW_WORD, Words, pairs_to};
-use crate::noise::{Purpose, Split, philox};
+use crate::noise::{Increments, Purpose, Split, philox};
 use crate::real::Real;
 use crate::simd::{self, kernels};
-use crate::{HostBatch, State};
+use crate::{HostBatch, SolveError, State};
 
-/// [`NoiseSource::split`](crate::NoiseSource::split) on planes.
-pub(crate) fn split_planes<T: Real>(
-    seed: u64,
+/// Increments that lie row after row, the slots of a row beside each other: a split moves whole stretches of memory, and nothing of
+/// the rows that are not split.
+pub(crate) struct ByRows<T> {
+    keys: philox::Keys,
     first_row: u64,
-    splits: &[Split],
-    kept: &mut HostBatch<T>,
-    others: &mut [HostBatch<T>],
-) {
-    if kept.rows() > 0 && kept.row_len() > 0 {
-        let address = (philox::keys(seed), first_row);
-        simd::dispatch(SplitPlanes::<T>((&address, splits, kept, others)));
+    dim: usize,
+    slots: usize,
+    values: Vec<T>,
+}
+
+impl<T: Real> ByRows<T> {
+    pub(crate) fn new(seed: u64, first_row: u64, like: &HostBatch<T>, slots: u8) -> Self {
+        let (dim, slots) = (like.row_len(), usize::from(slots));
+        Self {
+            keys: philox::keys(seed),
+            first_row,
+            dim,
+            slots,
+            values: vec![T::ZERO; like.rows() * slots * dim],
+        }
+    }
+}
+
+impl<T: Real> Increments<HostBatch<T>> for ByRows<T> {
+    fn split(&mut self, splits: &[Split]) -> Result<(), SolveError> {
+        if self.dim > 0 {
+            simd::dispatch(SplitRows::<T>((self, splits)));
+        }
+        Ok(())
+    }
+
+    fn read(&self, slots: &[u8], out: &mut HostBatch<T>) {
+        assert_eq!(slots.len(), out.rows(), "one slot a row");
+        simd::dispatch(ReadRows::<T>((self, slots, out.planes_mut())));
     }
 }
 
 kernels! {
-    SplitPlanes<'a, T>((
-        &'a (philox::Keys, u64), &'a [Split], &'a mut HostBatch<T>, &'a mut [HostBatch<T>]
-    )) -> () = kernel;
+    SplitRows<'a, T>((&'a mut ByRows<T>, &'a [Split])) -> () = split_rows;
+    ReadRows<'a, T>((&'a ByRows<T>, &'a [u8], &'a mut [T])) -> () = read_rows;
 }
 
-/// Counters of the blocks, even and odd lanes apart: block, low word of the row group, node, last word.
-type Counters = [[[u64; LANES / 2]; 4]; 2];
+/// Values moved together.
+const TILE: usize = 16;
 
-/// Lanes run over the blocks of a row, then over the rows.
-#[allow(clippy::type_complexity)]
+/// Counter words of the blocks, lane by lane: block, low word of the row group, node, last word. A tile more than is used, so that
+/// whole tiles can be written at any lane.
+type Counters = [[u32; LANES + TILE]; 4];
+
+/// Lanes run over the blocks of a row, then over the splits.
 #[inline(always)]
-fn kernel<T: Real>(
-    ((keys, first_row), splits, kept, others): (
-        &(philox::Keys, u64),
-        &[Split],
-        &mut HostBatch<T>,
-        &mut [HostBatch<T>],
-    ),
-) {
-    let (dim, rows) = (kept.row_len(), kept.rows());
+fn split_rows<T: Real>((paths, splits): (&mut ByRows<T>, &[Split])) {
+    let dim = paths.dim;
     // How many rows share a block, see the table of addresses.
     let sharing = match dim {
         1 => 4,
@@ -48,50 +68,51 @@ fn kernel<T: Real>(
         _ => 1,
     };
     let blocks = dim.div_ceil(4);
+    let piece = blocks.min(LANES);
+    let mut counters: Counters = [[0; LANES + TILE]; 4];
     let mut words = [[0; LANES / 2]; 4];
-    let mut z = [[T::ZERO; LANES]; 4];
-    let mut counters: Counters = [[[0; LANES / 2]; 4]; 2];
-    let kept = kept.planes_mut();
-    let total = splits.len() * blocks;
-    for start in (0..total).step_by(LANES) {
-        let n = LANES.min(total - start);
-        for i in 0..n {
-            let split = &splits[(start + i) / blocks];
-            let group = (first_row + split.row as u64) / sharing;
-            let [block, low, node, last] = &mut counters[i % 2];
-            block[i / 2] = ((start + i) % blocks) as u64;
-            low[i / 2] = group & LOW_WORD;
-            node[i / 2] = u64::from(split.node);
-            last[i / 2] = Purpose::Path as u64 | (group >> 32) << 8;
+    let [mut a, mut b, mut c, mut d] = [[0.0_f32; LANES]; 4];
+    let mut z = [0.0_f32; 4 * LANES];
+    for group in splits.chunks(LANES / piece) {
+        for from in (0..blocks).step_by(piece) {
+            let n = piece.min(blocks - from);
+            for (i, split) in group.iter().enumerate() {
+                let row_group = (paths.first_row + split.row as u64) / sharing;
+                count(&mut counters, i * piece, (from, n), row_group, split.node);
+            }
+            // Whole vectors, however long they are.
+            let lanes = (group.len() * piece).next_multiple_of(2 * TILE);
+            words_listed(&paths.keys, &counters, lanes, &mut words);
+            pairs_to(&words[0], &words[1], 0, &mut a[..lanes], &mut b);
+            pairs_to(&words[2], &words[3], 0, &mut c[..lanes], &mut d);
+            interleave([&a, &b, &c, &d], &mut z);
+            for (i, split) in group.iter().enumerate() {
+                let lane = ((paths.first_row + split.row as u64) % sharing) as usize * dim;
+                let len = (4 * n).min(dim - 4 * from);
+                let size = paths.slots * dim;
+                let row = &mut paths.values[split.row * size..][..size];
+                apply(split, &z[4 * i * piece + lane..][..len], row, dim, 4 * from);
+            }
         }
-        words_listed(keys, &counters, n, &mut words);
-        let [z0, z1, z2, z3] = &mut z;
-        pairs_to(&words[0], &words[1], 0, &mut z0[..n], z1);
-        pairs_to(&words[2], &words[3], 0, &mut z2[..n], z3);
-        for i in 0..n {
-            let split = &splits[(start + i) / blocks];
-            let lane = ((first_row + split.row as u64) % sharing) as usize;
-            let (share, scale) = (T::from_f64(split.share), T::from_f64(split.scale));
-            let from = (start + i) % blocks * 4;
-            for d in from..dim.min(from + 4) {
-                let z = match sharing {
-                    4 => z[lane][i],
-                    2 => z[2 * lane + d][i],
-                    _ => z[d - from][i],
-                };
-                let at = d * rows + split.row;
-                let whole = kept[at];
-                let first = share * whole + scale * z;
-                let second = whole - first;
-                let (keep, rest) = if split.keep_second {
-                    (second, first)
-                } else {
-                    (first, second)
-                };
-                kept[at] = keep;
-                if let Some(other) = split.other {
-                    others[other].planes_mut()[at] = rest;
-                }
+    }
+}
+
+/// The counters of blocks `from..from + n` of a row to lanes from `at` on.
+#[inline(always)]
+fn count(counters: &mut Counters, at: usize, (from, n): (usize, usize), row_group: u64, node: u32) {
+    let last = Purpose::Path as u32 | ((row_group >> 32) as u32) << 8;
+    let words = [from as u32, row_group as u32, node, last];
+    if n == 1 {
+        for (counter, word) in counters.iter_mut().zip(words) {
+            counter[at] = word;
+        }
+        return;
+    }
+    for done in (0..n).step_by(TILE) {
+        for (k, (counter, word)) in counters.iter_mut().zip(words).enumerate() {
+            let tile: &mut [u32] = &mut counter[at + done..][..TILE];
+            for (i, lane) in tile.iter_mut().enumerate() {
+                *lane = if k == 0 { word + (done + i) as u32 } else { word };
             }
         }
     }
@@ -100,14 +121,94 @@ fn kernel<T: Real>(
 /// The blocks of the counters, packed as by [`super::words_down`].
 #[inline(always)]
 fn words_listed(keys: &philox::Keys, counters: &Counters, lanes: usize, words: &mut Words) {
-    let [even, odd] = counters;
+    let [c0, c1, c2, c3] = counters;
+    let [c0, c1, c2, c3]: [&[u64]; 4] = [cast_slice(c0), cast_slice(c1), cast_slice(c2), cast_slice(c3)];
+    let n = (lanes / 2).min(LANES / 2);
+    let (c0, c1, c2, c3) = (&c0[..n], &c1[..n], &c2[..n], &c3[..n]);
     let [w0, w1, w2, w3] = words;
-    for i in 0..lanes.div_ceil(2).min(LANES / 2) {
-        let e = philox::wide_rounds(keys, [even[0][i], even[1][i], even[2][i], even[3][i]]);
-        let o = philox::wide_rounds(keys, [odd[0][i], odd[1][i], odd[2][i], odd[3][i]]);
+    for i in 0..n {
+        let e = philox::wide_rounds(keys, [c0[i], c1[i], c2[i], c3[i]]);
+        let o = philox::wide_rounds(keys, [c0[i] >> 32, c1[i] >> 32, c2[i] >> 32, c3[i] >> 32]);
         w0[i] = (e[0] & LOW_WORD) | o[0] << 32;
         w1[i] = (e[1] & LOW_WORD) | o[1] << 32;
         w2[i] = (e[2] & LOW_WORD) | o[2] << 32;
         w3[i] = (e[3] & LOW_WORD) | o[3] << 32;
+    }
+}
+
+/// Four planes to one after the other, lane by lane.
+#[inline(always)]
+fn interleave<T: Real, const N: usize, const M: usize>(planes: [&[T; N]; 4], out: &mut [T; M]) {
+    let [a, b, c, d] = planes;
+    for i in 0..N {
+        out[4 * i] = a[i];
+        out[4 * i + 1] = b[i];
+        out[4 * i + 2] = c[i];
+        out[4 * i + 3] = d[i];
+    }
+}
+
+/// Splits the values from `at` on of a row's increment with the normals `z`.
+#[inline(always)]
+fn apply<T: Real>(split: &Split, z: &[f32], row: &mut [T], dim: usize, at: usize) {
+    let (share, scale) = (T::from_f64(split.share), T::from_f64(split.scale));
+    let place = |slot: u8| usize::from(slot) * dim + at;
+    let (tiles, rest) = z.as_chunks::<TILE>();
+    for (k, z) in tiles.iter().enumerate() {
+        let mut second: [T; TILE] = *row[place(split.whole) + k * TILE..]
+            .first_chunk()
+            .expect("a tile");
+        let mut first = [T::ZERO; TILE];
+        for i in 0..TILE {
+            first[i] = share * second[i] + scale * T::from_f32(z[i]);
+            second[i] -= first[i];
+        }
+        for (slot, part) in [(split.first, &first), (split.second, &second)] {
+            if let Some(slot) = slot {
+                *row[place(slot) + k * TILE..].first_chunk_mut().expect("a tile") = *part;
+            }
+        }
+    }
+    for (i, z) in rest.iter().enumerate() {
+        let i = i + TILE * tiles.len();
+        let whole = row[place(split.whole) + i];
+        let first = share * whole + scale * T::from_f32(*z);
+        for (slot, part) in [(split.first, first), (split.second, whole - first)] {
+            if let Some(slot) = slot {
+                row[place(slot) + i] = part;
+            }
+        }
+    }
+}
+
+/// Values of a row that are transposed together.
+const COLUMNS: usize = 64;
+
+/// Rows to planes. Sixteen rows are transposed by interleaving four at a time, twice; what is left over goes one by one.
+#[inline(always)]
+fn read_rows<T: Real>((paths, slots, out): (&ByRows<T>, &[u8], &mut [T])) {
+    let (dim, rows) = (paths.dim, slots.len());
+    let values = |row: usize| &paths.values[(row * paths.slots + usize::from(slots[row])) * dim..][..dim];
+    let (tiles, columns) = (rows / TILE * TILE, dim / COLUMNS * COLUMNS);
+    let mut once = [[T::ZERO; 4 * COLUMNS]; 4];
+    let mut twice = [T::ZERO; TILE * COLUMNS];
+    for r in (0..tiles).step_by(TILE) {
+        for d in (0..columns).step_by(COLUMNS) {
+            for (k, out) in once.iter_mut().enumerate() {
+                let four =
+                    [0, 4, 8, 12].map(|i| values(r + k + i)[d..].first_chunk::<COLUMNS>().expect("columns"));
+                interleave(four, out);
+            }
+            interleave(once.each_ref(), &mut twice);
+            for (i, tile) in twice.as_chunks::<TILE>().0.iter().enumerate() {
+                *out[(d + i) * rows + r..].first_chunk_mut().expect("a tile") = *tile;
+            }
+        }
+    }
+    for row in 0..rows {
+        let from = if row < tiles { columns } else { 0 };
+        for (d, value) in values(row).iter().enumerate().skip(from) {
+            out[d * rows + row] = *value;
+        }
     }
 }

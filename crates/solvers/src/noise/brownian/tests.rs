@@ -1,6 +1,7 @@
 use super::*;
 use crate::HostBatch;
-use crate::noise::{HostNoise, normal_at, uniform};
+use crate::noise::increments::Batches;
+use crate::noise::{Draw, HostNoise, Purpose, normal_at, uniform};
 use crate::real::Real;
 
 const TREE: BrownianTree = BrownianTree {
@@ -122,67 +123,81 @@ fn covariance_is_that_of_brownian_motion() {
     assert!((short / 1e-6 - 1.0).abs() < 0.05, "{short}");
 }
 
-/// Splits by rows and by batches of normals are the definition with [`normal_at`], bit for bit, for every layout.
+/// Splits by rows and by batches of normals are the definition with [`normal_at`], bit for bit, for every layout, also where a row is
+/// split more than once.
 #[test]
 fn splits_are_their_definition() {
-    for (dim, count) in [(1, 300), (2, 301), (3, 140), (4, 5), (9, 33)] {
+    const SLOTS: u8 = 3;
+    for (dim, count) in [
+        (1, 300),
+        (2, 301),
+        (3, 140),
+        (4, 5),
+        (9, 33),
+        (64, 41),
+        (130, 17),
+        (515, 16),
+    ] {
         for first_row in [0, 1, 3, (1 << 32) - 2, (1 << 34) - 3] {
             let noise = noise(first_row);
-            let splits: Vec<Split> = (0..count)
-                .filter(|row| row % 3 != 1)
-                .map(|row| Split {
-                    row,
-                    node: 1 + (row as u32 % 4) * 1_000_003,
-                    share: 0.25 * (1 + row % 3) as f64,
-                    scale: 0.1 + row as f64,
-                    keep_second: row % 2 == 0,
-                    other: [Some(1), None, Some(0)][row % 5 % 3],
-                })
-                .rev()
-                .collect();
-            let mut start = HostBatch::<f64>::zeros(count, dim);
-            start.fill_rows(&mut |row, values| {
-                for (d, value) in values.iter_mut().enumerate() {
-                    *value = (row * dim + d) as f64 - 7.0;
+            let like = HostBatch::<f64>::zeros(count, dim);
+            let source: &dyn NoiseSource<HostBatch<f64>> = &noise;
+            let mut fast = source.increments(&like, SLOTS).unwrap();
+            let mut slow = Batches::new(source, &like, SLOTS);
+            let mut expected = vec![vec![vec![0.0; dim]; SLOTS.into()]; count];
+            let by_batches = count < 100 && dim < 100 || first_row == 1;
+            for round in 0..3 {
+                let splits: Vec<Split> = (0..2 * count)
+                    .map(|i| (i / 2, i + round))
+                    .filter(|(row, _)| row % 3 != 1)
+                    .map(|(row, i)| Split {
+                        row,
+                        node: 1 + (i as u32 % 4) * 1_000_003,
+                        share: 0.25 * (1 + row % 3) as f64,
+                        scale: 0.1 + row as f64,
+                        whole: (i % 3) as u8,
+                        first: [Some(0), None, Some(2)][(i + row) % 3],
+                        second: [None, Some(1), None, Some(1)][i / 2 % 4],
+                    })
+                    .rev()
+                    .collect();
+                fast.split(&splits).unwrap();
+                if by_batches {
+                    slow.split(&splits).unwrap();
                 }
-            });
-            let (mut kept, mut others) = (start.clone(), [start.zeros_like(), start.zeros_like()]);
-            noise.split(&splits, &mut kept, &mut others).unwrap();
-            if count < 100 || first_row == 1 {
-                let (mut slow_kept, mut slow_others) =
-                    (start.clone(), [start.zeros_like(), start.zeros_like()]);
-                split_by_batches(&noise, &splits, &mut slow_kept, &mut slow_others).unwrap();
-                assert_eq!((&slow_kept, &slow_others), (&kept, &others));
-            }
-            let mut expected_kept = rows(&start);
-            let mut expected_others = [vec![vec![0.0; dim]; count], vec![vec![0.0; dim]; count]];
-            for split in &splits {
-                let draw = Draw {
-                    step: split.node,
-                    purpose: Purpose::Path,
-                };
-                for d in 0..dim {
-                    let row = first_row + split.row as u64;
-                    let z = f64::from(normal_at(31, draw, row, dim, d));
-                    let whole = expected_kept[split.row][d];
-                    let first = split.share * whole + split.scale * z;
-                    let (keep, rest) = if split.keep_second {
-                        (whole - first, first)
-                    } else {
-                        (first, whole - first)
+                for split in &splits {
+                    let draw = Draw {
+                        step: split.node,
+                        purpose: Purpose::Path,
                     };
-                    expected_kept[split.row][d] = keep;
-                    if let Some(other) = split.other {
-                        expected_others[other][split.row][d] = rest;
+                    let slots = &mut expected[split.row];
+                    let whole = slots[usize::from(split.whole)].clone();
+                    for (d, whole) in whole.iter().enumerate() {
+                        let row = first_row + split.row as u64;
+                        let z = f64::from(normal_at(31, draw, row, dim, d));
+                        let first = split.share * whole + split.scale * z;
+                        for (slot, part) in [(split.first, first), (split.second, whole - first)] {
+                            if let Some(slot) = slot {
+                                slots[usize::from(slot)][d] = part;
+                            }
+                        }
                     }
                 }
             }
-            assert_eq!(rows(&kept), expected_kept, "{dim} {first_row}");
-            assert_eq!(
-                others.map(|other| rows(&other)),
-                expected_others,
-                "{dim} {first_row}"
-            );
+            let mut shift: Vec<u8> = (0..count).map(|row| (row % 3) as u8).collect();
+            for _ in 0..SLOTS {
+                let mut out = like.clone();
+                let wanted: Vec<Vec<f64>> = (expected.iter().zip(&shift))
+                    .map(|(slots, slot)| slots[usize::from(*slot)].clone())
+                    .collect();
+                fast.read(&shift, &mut out);
+                assert_eq!(rows(&out), wanted, "{dim} {first_row}");
+                if by_batches {
+                    slow.read(&shift, &mut out);
+                    assert_eq!(rows(&out), wanted, "{dim} {first_row} by batches");
+                }
+                shift.iter_mut().for_each(|slot| *slot = (*slot + 1) % SLOTS);
+            }
         }
     }
 }
@@ -191,12 +206,13 @@ fn splits_are_their_definition() {
 fn interval(first_row: u64, row: usize, count: usize, dim: usize, position: u32, level: u32) -> Vec<f32> {
     let noise = noise(first_row);
     let mut whole = HostBatch::<f32>::zeros(count, dim);
-    noise.split(&[TREE.root(row)], &mut whole, &mut []).unwrap();
+    let mut increments = noise.increments(&whole, 1).unwrap();
+    increments.split(&[TREE.root(row, 0)]).unwrap();
     for level in 0..level {
-        let second = position & (END >> (level + 1)) != 0;
-        let split = TREE.halving(row, level, position, second);
-        noise.split(&[split], &mut whole, &mut []).unwrap();
+        let split = TREE.halving(row, level, position, 0, None);
+        increments.split(&[split]).unwrap();
     }
+    increments.read(&vec![0; count], &mut whole);
     (0..dim).map(|d| whole.plane(d)[row]).collect()
 }
 
@@ -209,14 +225,13 @@ fn walks_follow_the_path_of_the_tree() {
     let like = HostBatch::<f32>::zeros(count, dim);
     let source: &dyn NoiseSource<HostBatch<f32>> = &noise;
     let mut walk = Walk::new(TREE, Some(source), &like).unwrap();
-    let mut spare = like.clone();
     let (mut found_again, mut rounds) = (0, 0_u64);
     while (0..count).any(|row| !walk.is_done(row)) {
         rounds += 1;
         let lengths: Vec<f64> = (0..count as u64)
             .map(|row| 10f64.powf(-3.5 * chance(100 * rounds + row)))
             .collect();
-        walk.narrow(Some(source), &lengths).unwrap();
+        walk.narrow(&lengths).unwrap();
         for (row, length) in lengths.iter().enumerate().filter(|(row, _)| !walk.is_done(*row)) {
             assert!(walk.from(row) - walk.to(row) <= length * (1.0 + 1e-12));
             assert!(walk.to(row) >= TREE.end && walk.is_last(row) == (walk.to(row) == TREE.end));
@@ -232,7 +247,7 @@ fn walks_follow_the_path_of_the_tree() {
         let accept: Vec<bool> = (0..count)
             .map(|row| !walk.is_done(row) && chance(1_000_000 + 100 * rounds + row as u64) < 0.7)
             .collect();
-        walk.advance(Some(source), &accept, &mut spare).unwrap();
+        walk.advance(&accept);
         found_again += walk.missed.iter().filter(|missed| **missed).count();
     }
     assert!(rounds > 50 && found_again > 20, "{rounds} {found_again}");

@@ -1,0 +1,84 @@
+//! Rows in strips of a fixed number of lanes: a loop of fixed length needs no remainder, and that of a loop of variable length would
+//! take all rows of a small batch, one by one.
+
+#![allow(
+    clippy::needless_range_loop,
+    reason = "index loops are what the vectoriser reads best"
+)]
+
+use std::array::from_fn;
+
+use super::Coef;
+use crate::real::Real;
+
+/// Rows at a time.
+pub(super) const LANES: usize = 32;
+
+/// `for_planes!((start, n, rows, len); xs => x, ..; y => own; { .. })` runs the block for each plane of `len / rows`, with references
+/// `x` to the lanes of the planes `xs`, an array of slices, and `own` to those of `y`, which are written back: rows `start..start +
+/// n`. Without `y` nothing is written. The block stands twice, so that whole strips go without copies. (A macro, since closures may
+/// be compiled apart.)
+macro_rules! for_planes {
+    (($start:expr, $n:expr, $rows:expr, $len:expr); $($xs:expr => $x:ident),*; $($y:expr => $own:ident)?; $body:block) => {{
+        let (start, n, rows, len) = ($start, $n, $rows, $len);
+        if n == LANES {
+            for from in (start..len).step_by(rows) {
+                $(let $x = $xs.map(|x| whole(x, from));)*
+                $(let $own = whole_mut($y, from);)?
+                $body
+            }
+        } else {
+            for from in (start..len).step_by(rows) {
+                $(let filled = $xs.map(|x| lanes(x, from, n));
+                let $x = filled.each_ref();)*
+                $(let mut own = lanes($y, from, n);
+                let $own = &mut own;)?
+                $body
+                $(let done = *$own;
+                $y[from..from + n].copy_from_slice(&done[..n]);)?
+            }
+        }
+    }};
+}
+pub(super) use for_planes;
+
+#[inline(always)]
+pub(super) fn whole<T>(x: &[T], at: usize) -> &[T; LANES] {
+    x[at..].first_chunk().expect("a strip of rows lies in its plane")
+}
+
+#[inline(always)]
+pub(super) fn whole_mut<T>(x: &mut [T], at: usize) -> &mut [T; LANES] {
+    x[at..]
+        .first_chunk_mut()
+        .expect("a strip of rows lies in its plane")
+}
+
+/// `n` values from `at` on, filled up with the last one so that idle lanes compute something harmless.
+#[inline(always)]
+pub(super) fn lanes<T: Copy>(x: &[T], at: usize, n: usize) -> [T; LANES] {
+    let x = &x[at..at + n];
+    from_fn(|i| x[i.min(n - 1)])
+}
+
+/// The factors of `n` rows from `start` on in the numbers of the state, filled up as by [`lanes`].
+#[inline(always)]
+pub(super) fn coefs<T: Real>(coef: Coef, start: usize, n: usize) -> [T; LANES] {
+    let mut out = [T::ZERO; LANES];
+    match coef {
+        Coef::All(value) => out = [T::from_f64(value); LANES],
+        Coef::PerRow(values) if n == LANES => {
+            let values = whole(values, start);
+            for i in 0..LANES {
+                out[i] = T::from_f64(values[i]);
+            }
+        }
+        Coef::PerRow(values) => {
+            let values = lanes(values, start, n);
+            for i in 0..LANES {
+                out[i] = T::from_f64(values[i]);
+            }
+        }
+    }
+    out
+}

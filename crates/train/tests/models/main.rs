@@ -1,5 +1,0 @@
-//! Models of other programs: import, description, evaluation, samples, through the program itself.
-
-mod common;
-mod net;
-mod score_sde;
