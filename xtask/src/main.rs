@@ -27,10 +27,14 @@ libtorch
 
 handed to the sde program, built in release mode first (--help after the command shows its arguments)
   train        train a model:   cargo xtask train [--config FILE] [--out DIR] [--KEY.PATH VALUE]...
-  sample       draw samples:    cargo xtask sample --run RUN_DIR [--n N]
+  sample       draw samples:    cargo xtask sample --run RUN_DIR|--model DIR [--n N]
   data         list, describe or fetch data sets
   checkpoint   what the checkpoints of a run hold
   report       write a page that shows a run: cargo xtask report --run RUN_DIR
+  import       make a model folder of another program's files:
+               cargo xtask import --from diffusers|score-sde PATH [--model-config FILE] --out DIR
+  export       write a model for another program: cargo xtask export --to diffusers --model DIR --out DIR
+  net          describe or evaluate a network: cargo xtask net info|forward --model DIR
 
 the project's own checks
   test         the whole test suite
@@ -45,7 +49,16 @@ environment
 ";
 
 /// What `sde` answers to.
-pub const SDE_COMMANDS: [&str; 5] = ["train", "sample", "data", "checkpoint", "report"];
+pub const SDE_COMMANDS: [&str; 8] = [
+    "train",
+    "sample",
+    "data",
+    "checkpoint",
+    "report",
+    "import",
+    "export",
+    "net",
+];
 /// What this program does itself.
 pub const OWN_COMMANDS: [&str; 6] = ["setup", "doctor", "test", "ci", "tidy", "bench"];
 

@@ -29,6 +29,8 @@ const FOREIGN: [&str; 14] = [
 ];
 /// Where `sde` declares its commands and flags.
 const ARGUMENTS: &str = "crates/train/src/cli/args.rs";
+/// The arguments of the commands about models, where there are some.
+const MODEL_ARGUMENTS: &str = "crates/train/src/cli/model_args.rs";
 /// The tables of a configuration.
 const TABLES: [&str; 13] = [
     "data", "sde", "net", "precond", "loss", "optim", "ema", "train", "sampler", "eval", "log", "dist",
@@ -181,7 +183,8 @@ fn check_packages(root: &Path, words: &[&str]) -> Result<(), String> {
 
 fn check_sde(root: &Path, words: &[&str]) -> Result<(), String> {
     let path = root.join(ARGUMENTS);
-    let arguments = std::fs::read_to_string(&path).map_err(|error| format!("{ARGUMENTS}: {error}"))?;
+    let mut arguments = std::fs::read_to_string(&path).map_err(|error| format!("{ARGUMENTS}: {error}"))?;
+    arguments.push_str(&std::fs::read_to_string(root.join(MODEL_ARGUMENTS)).unwrap_or_default());
     match words.first() {
         Some(&"--help" | &"--version") => return Ok(()),
         Some(command) if sde_commands(&arguments).contains(*command) => {}

@@ -5,9 +5,9 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use crate::embed::{Embedding, TimeEmbedding};
-use crate::layers::{LayerNorm, Linear, silu};
+use crate::layers::{Condition, LayerNorm, Linear, silu};
 use crate::unet::check_input;
-use crate::{NetError, ScoreNet};
+use crate::{Given, NetError, ScoreNet};
 
 /// `[net] kind = "mlp"`: works on the flattened row.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -23,6 +23,10 @@ pub struct MlpConfig {
     pub embedding: Embedding,
     /// Standard deviation of the Fourier frequencies, per unit of the time input.
     pub fourier_scale: f64,
+    /// Classes that the network can be told; 0 for none.
+    pub classes: i64,
+    /// Values of a vector that the network is told of each row; 0 for none.
+    pub condition_size: i64,
 }
 
 impl Default for MlpConfig {
@@ -33,6 +37,8 @@ impl Default for MlpConfig {
             dropout: 0.0,
             embedding: Embedding::Sinusoidal,
             fourier_scale: 1.0,
+            classes: 0,
+            condition_size: 0,
         }
     }
 }
@@ -64,6 +70,7 @@ impl MlpConfig {
                 width,
                 self.fourier_scale,
             )?,
+            condition: Condition::new(&(vs / "condition"), self.classes, self.condition_size, width)?,
             x_proj: Linear::new(&(vs / "x_proj"), size, width, 1.0)?,
             t_proj: Linear::new(&(vs / "t_proj"), width, width, 1.0)?,
             blocks: blocks.collect::<Result<_, NetError>>()?,
@@ -81,6 +88,7 @@ impl MlpConfig {
         let (size, width) = (shape.iter().product(), self.hidden_size);
         let block = LayerNorm::param_count(width) + 3 * Linear::param_count(width, width);
         Ok(TimeEmbedding::param_count(self.features(), width)
+            + Condition::param_count(self.classes, self.condition_size, width)
             + Linear::param_count(size, width)
             + Linear::param_count(width, width)
             + self.num_layers as u64 * block
@@ -100,6 +108,15 @@ impl MlpConfig {
                     key,
                     value,
                     "give a whole number from 1 to 65536",
+                ));
+            }
+        }
+        for (key, value) in [("classes", self.classes), ("condition_size", self.condition_size)] {
+            if !(0..=65_536).contains(&value) {
+                return Err(NetError::config(
+                    key,
+                    value,
+                    "give a whole number from 0 (none) to 65536",
                 ));
             }
         }
@@ -136,6 +153,7 @@ pub struct Mlp {
     shape: Vec<i64>,
     dropout: f64,
     embedding: TimeEmbedding,
+    condition: Condition,
     x_proj: Linear,
     t_proj: Linear,
     blocks: Vec<Block>,
@@ -145,8 +163,25 @@ pub struct Mlp {
 
 impl ScoreNet for Mlp {
     fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
+        self.forward_given(x, time, &Given::default(), train)
+    }
+
+    fn classes(&self) -> i64 {
+        self.condition.classes()
+    }
+
+    fn forward_given(
+        &self,
+        x: &Tensor,
+        time: &Tensor,
+        given: &Given,
+        train: bool,
+    ) -> Result<Tensor, NetError> {
         check_input(x, time, &self.shape)?;
-        let time = self.embedding.forward(time)?;
+        given.check_taken(&["labels", "vector"])?;
+        let time = self
+            .condition
+            .add(self.embedding.forward(time)?, given, x.size()[0])?;
         let flat = x.f_flatten(1, -1)?;
         let mut h = self.x_proj.forward(&flat)?.f_add(&self.t_proj.forward(&time)?)?;
         for block in &self.blocks {

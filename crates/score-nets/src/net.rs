@@ -8,7 +8,7 @@ use tch::{Tensor, nn};
 
 use crate::diffusers::Unet2dConfig;
 use crate::score_sde::{self, DdpmConfig, NcsnppConfig, ScoreSdeNet};
-use crate::{MlpConfig, NetError, UnetConfig, unet1d, unet2d};
+use crate::{Given, MlpConfig, NetError, PatchConfig, UnetConfig, unet1d, unet2d};
 
 /// A network `F(x, time)`: raw output, the size of its input. What it means (score, noise, clean data) is the
 /// preconditioning's business.
@@ -52,17 +52,56 @@ pub trait ScoreNet: Send + Debug {
     /// # Errors
     /// [`NetError::Shape`] when `x` does not fit the network, [`NetError::Torch`] when libtorch fails.
     fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError>;
+
+    /// [`ScoreNet::forward`] of a network that is told more of each row: its class, a vector, further channels, its place in a
+    /// larger image. As provided: refuses to be told anything.
+    ///
+    /// # Errors
+    /// As [`ScoreNet::forward`]; [`NetError::Value`] for something that the network does not take.
+    fn forward_given(
+        &self,
+        x: &Tensor,
+        time: &Tensor,
+        given: &Given,
+        train: bool,
+    ) -> Result<Tensor, NetError> {
+        given.check_taken(&[])?;
+        self.forward(x, time, train)
+    }
+
+    /// Number of classes that the network can be told, 0 for none.
+    fn classes(&self) -> i64 {
+        0
+    }
 }
 
 impl ScoreNet for Box<dyn ScoreNet> {
     fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
         (**self).forward(x, time, train)
     }
+
+    fn forward_given(
+        &self,
+        x: &Tensor,
+        time: &Tensor,
+        given: &Given,
+        train: bool,
+    ) -> Result<Tensor, NetError> {
+        (**self).forward_given(x, time, given, train)
+    }
+
+    fn classes(&self) -> i64 {
+        (**self).classes()
+    }
 }
 
 /// The table `[net]`: which network, and its sizes. Unchecked until [`NetConfig::build`].
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "kebab-case")]
+#[allow(
+    clippy::large_enum_variant,
+    reason = "there is one a program, and matching stays plain"
+)]
 pub enum NetConfig {
     /// Residual MLP on the flattened row.
     Mlp(MlpConfig),
@@ -70,6 +109,8 @@ pub enum NetConfig {
     Unet1d(UnetConfig),
     /// U-Net on `[channels, height, width]`.
     Unet2d(UnetConfig),
+    /// A U-Net on windows of `[channels, height, width]`.
+    Patch(PatchConfig),
     /// NCSN++ on `[channels, height, width]`; absent keys are those of its published CIFAR-10 model.
     Ncsnpp(#[serde(deserialize_with = "score_sde::deserialize_ncsnpp")] NcsnppConfig),
     /// DDPM++: the same class with other defaults.
@@ -111,6 +152,7 @@ impl NetConfig {
             NetConfig::Mlp(config) => Ok(Box::new(config.build(vs, shape)?)),
             NetConfig::Unet1d(config) => Ok(Box::new(unet1d::Unet1d::new(config, vs, shape)?)),
             NetConfig::Unet2d(config) => Ok(Box::new(unet2d::Unet2d::new(config, vs, shape)?)),
+            NetConfig::Patch(config) => Ok(Box::new(config.build(vs, shape)?)),
             NetConfig::Ncsnpp(config) | NetConfig::Ddpmpp(config) => {
                 Ok(Box::new(ScoreSdeNet::ncsnpp(config, vs, shape)?))
             }
@@ -129,6 +171,7 @@ impl NetConfig {
             NetConfig::Mlp(config) => config.param_count(shape),
             NetConfig::Unet1d(config) => unet1d::plan(config, shape)?.param_count(),
             NetConfig::Unet2d(config) => unet2d::plan(config, shape)?.param_count(),
+            NetConfig::Patch(config) => config.param_count(shape),
             NetConfig::Ncsnpp(config) | NetConfig::Ddpmpp(config) => {
                 score_sde::Plan::ncsnpp(config, shape)?.param_count()
             }

@@ -4,7 +4,7 @@ use sde_core::precond::{NetCoefs, Precond};
 use solvers::{Coef, ScoreFn, ScoreVjp, SolveError, State};
 use tch::{Kind, Tensor, no_grad, with_grad};
 
-use crate::{NetError, ScoreNet, TensorState};
+use crate::{Given, NetError, ScoreNet, TensorState};
 
 /// `score = score_skip x + score_out F(input x, time)`, the coefficients computed on the host in f64.
 ///
@@ -18,6 +18,7 @@ pub struct NetScore<'a> {
     precond: Precond,
     kind: Kind,
     max_rows: usize,
+    given: Given,
 }
 
 impl<'a> NetScore<'a> {
@@ -28,6 +29,7 @@ impl<'a> NetScore<'a> {
             precond,
             kind: Kind::Float,
             max_rows: 256,
+            given: Given::default(),
         }
     }
 
@@ -44,6 +46,13 @@ impl<'a> NetScore<'a> {
             max_rows: max_rows.max(1),
             ..self
         }
+    }
+
+    /// What the network is told of the rows of the states that are passed: of each of them, in their order. The state must then keep
+    /// its rows, as it does where [`ScoreFn::takes_any_rows`] is false.
+    #[must_use]
+    pub fn with_given(self, given: Given) -> Self {
+        NetScore { given, ..self }
     }
 
     /// The preconditioning.
@@ -99,8 +108,13 @@ impl<'a> NetScore<'a> {
     }
 
     /// Refuses a network that returns something else than it was given.
-    fn forward(&self, x: &Tensor, time: &Tensor) -> Result<Tensor, NetError> {
-        let out = self.net.forward(x, time, false)?;
+    fn forward(&self, x: &Tensor, time: &Tensor, first: usize) -> Result<Tensor, NetError> {
+        let out = if self.given.is_empty() {
+            self.net.forward(x, time, false)?
+        } else {
+            let given = self.given.narrow(first as i64, x.size()[0])?;
+            self.net.forward_given(x, time, &given, false)?
+        };
         if out.size() != x.size() {
             let need = format!("{:?}, the shape of its input", x.size());
             return Err(NetError::Shape {
@@ -216,7 +230,7 @@ impl ScoreFn<TensorState> for NetScore<'_> {
             self.pieces(x, t, |piece| {
                 let rows = piece.of(x)?;
                 let input = piece.times(|c| c.input, &rows.f_to_kind(self.kind)?)?;
-                let f = self.forward(&input, &piece.time(&input)?)?;
+                let f = self.forward(&input, &piece.time(&input)?, piece.first)?;
                 piece.combine(out, (|c| c.score_skip, &rows), (|c| c.score_out, &f))
             })
         })
@@ -240,7 +254,7 @@ impl ScoreVjp<TensorState> for NetScore<'_> {
                 let (rows, v_rows) = (piece.of(x)?, piece.of(v)?);
                 let input = piece.times(|c| c.input, &rows.f_to_kind(self.kind)?)?;
                 let input = input.f_detach()?.f_set_requires_grad(true)?;
-                let f = with_grad(|| self.forward(&input, &piece.time(&input)?))?;
+                let f = with_grad(|| self.forward(&input, &piece.time(&input)?, piece.first))?;
                 // v^T J = score_skip v + input (score_out v)^T dF/d(input x)
                 let weight = piece.times(|c| c.score_out, &v_rows.f_to_kind(self.kind)?)?;
                 let product = with_grad(|| f.f_mul(&weight)?.f_sum(self.kind))?;

@@ -6,7 +6,7 @@ use tch::nn::Path;
 
 use crate::layers::Space;
 use crate::unet::{PaddedUnet, Plan};
-use crate::{NetError, ScoreNet, UnetConfig};
+use crate::{Given, NetError, ScoreNet, UnetConfig};
 
 /// `[net] kind = "unet1d"`.
 #[derive(Debug)]
@@ -25,7 +25,21 @@ impl Unet1d {
 
 impl ScoreNet for Unet1d {
     fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
-        self.0.forward(x, time, train)
+        ScoreNet::forward(&self.0, x, time, train)
+    }
+
+    fn forward_given(
+        &self,
+        x: &Tensor,
+        time: &Tensor,
+        given: &Given,
+        train: bool,
+    ) -> Result<Tensor, NetError> {
+        self.0.forward_given(x, time, given, train)
+    }
+
+    fn classes(&self) -> i64 {
+        self.0.classes()
     }
 }
 

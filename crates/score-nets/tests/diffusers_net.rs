@@ -3,13 +3,14 @@
 
 mod common;
 
+use std::collections::HashMap;
 use std::fs;
 use std::path::{Path, PathBuf};
 
 use common::distance;
 use score_nets::diffusers::{Unet2dConfig, Unet2dModel};
 use score_nets::{named_parameters, named_tensors, seeded, weights};
-use serde_json::Value;
+use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 const X: u64 = 1 << 20;
@@ -46,8 +47,12 @@ struct Fixture {
     grad: Tensor,
 }
 
+/// `DIFFUSERS_FIXTURES` names another folder made by `make.py`.
 fn folder() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/diffusers")
+    match std::env::var_os("DIFFUSERS_FIXTURES") {
+        Some(folder) => folder.into(),
+        None => Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/diffusers"),
+    }
 }
 
 fn fixture(name: &str) -> Fixture {
@@ -197,10 +202,10 @@ fn assert_near(what: &str, got: &Tensor, need: &Tensor, bound: f64) {
     assert!(error <= bound, "{what}: off by {error:.3e}, allowed {bound:.3e}");
 }
 
-fn assert_norms(name: &str, norms: &[(String, f64)], need: &[(String, f64)], relative: f64) {
-    let largest = need.iter().fold(0.0_f64, |most, (_, norm)| most.max(*norm));
-    assert_eq!(norms.len(), need.len(), "{name}");
-    for ((parameter, norm), (_, need)) in norms.iter().zip(need) {
+fn assert_norms(name: &str, norms: &[(String, f64)], need: &HashMap<&str, f64>, relative: f64) {
+    let largest = need.values().copied().fold(0.0, f64::max);
+    for (parameter, norm) in norms {
+        let need = need[parameter.as_str()];
         // A gradient that is 0 in exact arithmetic (the bias of the keys) is rounding alone.
         let bound = relative * need + 1e-7 * largest;
         assert!(
@@ -217,17 +222,10 @@ fn committed_configurations_agree_with_the_library() {
     for name in names {
         let fixture = fixture(&name);
         let number = |key: &str| fixture.facts[key].as_f64().expect("a number");
-        let need: Vec<(String, f64)> = fixture.facts["tensors"]
-            .as_array()
-            .expect("a list")
+        let tensors = fixture.facts["tensors"].as_array().expect("a list");
+        let need: HashMap<&str, f64> = tensors
             .iter()
-            .map(|t| {
-                (
-                    t[0].as_str().unwrap_or_default().to_string(),
-                    t[2].as_f64().unwrap_or(f64::NAN),
-                )
-            })
-            .filter(|(_, norm)| *norm != 0.0)
+            .filter_map(|facts| Some((facts[0].as_str()?, facts[2].as_f64()?)))
             .collect();
         for (kind, relative) in [(Kind::Float, 1e-4), (Kind::Double, 2e-6)] {
             let (vs, net) = with_weights(&fixture, kind);
@@ -261,6 +259,39 @@ fn parameters_are_counted_without_building_them() {
     }
 }
 
+/// Networks of google/ddpm-cifar10-32, google/ddpm-celebahq-256 and google/ncsnpp-celebahq-256, and the library's
+/// defaults.
+#[test]
+fn published_networks_have_as_many_parameters() {
+    let cases = [
+        (
+            json!({"block_out_channels": [128, 256, 256, 256], "down_block_types": ["DownBlock2D", "AttnDownBlock2D",
+                "DownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D", "UpBlock2D", "AttnUpBlock2D", "UpBlock2D"],
+                "attention_head_dim": null, "downsample_padding": 0, "freq_shift": 1, "flip_sin_to_cos": false}),
+            35_746_307,
+        ),
+        (
+            json!({"block_out_channels": [128, 128, 256, 256, 512, 512], "down_block_types": ["DownBlock2D", "DownBlock2D",
+                "DownBlock2D", "DownBlock2D", "AttnDownBlock2D", "DownBlock2D"], "up_block_types": ["UpBlock2D",
+                "AttnUpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D", "UpBlock2D"], "attention_head_dim": null}),
+            113_673_219,
+        ),
+        (
+            json!({"block_out_channels": [128, 128, 256, 256, 256, 256, 256], "down_block_types": ["SkipDownBlock2D",
+                "SkipDownBlock2D", "SkipDownBlock2D", "SkipDownBlock2D", "AttnSkipDownBlock2D", "SkipDownBlock2D",
+                "SkipDownBlock2D"], "up_block_types": ["SkipUpBlock2D", "SkipUpBlock2D", "AttnSkipUpBlock2D",
+                "SkipUpBlock2D", "SkipUpBlock2D", "SkipUpBlock2D", "SkipUpBlock2D"], "attention_head_dim": null,
+                "norm_num_groups": null, "time_embedding_type": "fourier", "mid_block_scale_factor": 1.41421356237}),
+            65_574_421,
+        ),
+        (json!({}), 274_056_163),
+    ];
+    for (keys, need) in cases {
+        let config: Unet2dConfig = serde_json::from_value(keys).expect("a configuration");
+        assert_eq!(config.param_count(&[3, 256, 256]).expect("sound"), need);
+    }
+}
+
 #[test]
 fn the_shared_fixture_agrees() {
     let shared = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../shared/golden/nets");
@@ -291,10 +322,9 @@ fn the_shared_fixture_agrees() {
     assert_near("output", &ran.out, &get("out_f64"), bound(&get("out")));
     assert_near("gradient", &ran.grad, &get("grad.x"), bound(&get("grad.x")));
     let norms = facts["grad_norms"].as_object().expect("a table");
-    let need: Vec<(String, f64)> = ran
-        .norms
+    let need: HashMap<&str, f64> = norms
         .iter()
-        .map(|(name, _)| (name.clone(), norms[name].as_f64().expect("a number")))
+        .filter_map(|(name, norm)| Some((name.as_str(), norm.as_f64()?)))
         .collect();
     assert_norms("unet2d_ddpm", &ran.norms, &need, 1e-4);
     let count: u64 = facts["params"].as_u64().expect("a number");

@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use crate::discrete::Ddpm;
 use crate::error::positive;
-use crate::schedule::{Cosine, Exponential, Linear, Schedule};
+use crate::schedule::{Cosine, Exponential, Linear, ScaledLinear, Schedule};
 use crate::sde::{Edm, SubVp, Ve, VeKernel, Vp};
 use crate::{ConfigError, Sde, TimeDomain};
 
@@ -22,6 +23,8 @@ pub enum ScheduleKind {
     Cosine,
     /// [`Exponential`], with `beta_min` and `beta_max`.
     Exponential,
+    /// [`ScaledLinear`], with `beta_min` and `beta_max`.
+    ScaledLinear,
 }
 
 /// Table of a VP or subVP SDE. Absent keys take the usual values, see [`SdeConfig::resolved`].
@@ -47,6 +50,11 @@ pub struct VpConfig {
     /// Where the cosine schedule's rate is capped; -5.1.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub lambda_min: Option<f64>,
+    /// Number of rungs `N` of a DDPM ladder ([`Ddpm::linear`], [`Ddpm::scaled_linear`], [`Ddpm::cosine`]); absent:
+    /// the schedule is continuous. The SDE then has the kernel of rung `i` at `t = (i + 1) / N`
+    /// ([`Ddpm::to_schedule`]), and its three smallest times are `1 / N` unless they are given.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub rungs: Option<usize>,
     /// Time of the prior; 1.
     #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
     pub t_end: Option<f64>,
@@ -218,17 +226,23 @@ impl SdeConfig {
 impl VpConfig {
     fn resolved(mut self) -> Self {
         match self.schedule {
-            ScheduleKind::Linear | ScheduleKind::Exponential => {
+            ScheduleKind::Linear | ScheduleKind::Exponential | ScheduleKind::ScaledLinear => {
                 fill(&mut self.beta_min, 0.1);
                 fill(&mut self.beta_max, 20.0);
             }
             ScheduleKind::Cosine => {
                 (self.beta_min, self.beta_max) = (None, None);
                 fill(&mut self.cosine_offset, Cosine::OFFSET);
-                fill(&mut self.lambda_min, Cosine::LAMBDA_MIN);
+                if self.rungs.is_none() {
+                    fill(&mut self.lambda_min, Cosine::LAMBDA_MIN);
+                }
             }
         }
-        let usual = Vp::DOMAIN;
+        let mut usual = Vp::DOMAIN;
+        if let Some(rungs) = self.rungs {
+            let lowest = 1.0 / rungs as f64;
+            (usual.train_eps, usual.sample_eps, usual.likelihood_eps) = (lowest, lowest, lowest);
+        }
         fill(&mut self.t_end, usual.t_end);
         fill(&mut self.train_eps, usual.train_eps);
         fill(&mut self.sample_eps, usual.sample_eps);
@@ -252,13 +266,50 @@ impl VpConfig {
                 }
             }
         }
+        if let Some(rungs) = self.rungs {
+            return Ok(Arc::new(self.ladder(rungs)?.to_schedule()));
+        }
         Ok(match self.schedule {
             ScheduleKind::Linear => Arc::new(Linear::new(given(self.beta_min), given(self.beta_max))?),
             ScheduleKind::Exponential => {
                 Arc::new(Exponential::new(given(self.beta_min), given(self.beta_max))?)
             }
+            ScheduleKind::ScaledLinear => {
+                Arc::new(ScaledLinear::new(given(self.beta_min), given(self.beta_max))?)
+            }
             ScheduleKind::Cosine => Arc::new(Cosine::new(given(self.cosine_offset), given(self.lambda_min))?),
         })
+    }
+
+    /// The ladder of a resolved table.
+    fn ladder(&self, rungs: usize) -> Result<Ddpm, ConfigError> {
+        const MOST: usize = 1_000_000;
+        const MAX_BETA: f64 = 0.999;
+        let refuse = |key: &str, value: &dyn std::fmt::Display, reason: &str| {
+            Err(ConfigError::new(key, value, reason))
+        };
+        if !(2..=MOST).contains(&rungs) {
+            return refuse("sde.rungs", &rungs, "must lie between 2 and 1000000");
+        }
+        if let Some(cap) = self.lambda_min {
+            return refuse(
+                "sde.lambda_min",
+                &cap,
+                "a ladder has no such cap; remove it, or sde.rungs",
+            );
+        }
+        match self.schedule {
+            ScheduleKind::Linear => Ddpm::linear(given(self.beta_min), given(self.beta_max), rungs),
+            ScheduleKind::ScaledLinear => {
+                Ddpm::scaled_linear(given(self.beta_min), given(self.beta_max), rungs)
+            }
+            ScheduleKind::Cosine => Ddpm::cosine(rungs, given(self.cosine_offset), MAX_BETA),
+            ScheduleKind::Exponential => refuse(
+                "sde.rungs",
+                &rungs,
+                "the exponential schedule has no ladder; take linear, scaled-linear or cosine",
+            ),
+        }
     }
 
     fn domain(&self) -> TimeDomain {

@@ -4,7 +4,7 @@
 //! [`Ddpm::exact_label`], [`Ddpm::nearest_label`] and [`Ddpm::floor_label`].
 
 use crate::error::positive;
-use crate::schedule::{Cosine, Linear, Schedule, Steps};
+use crate::schedule::{Cosine, Linear, ScaledLinear, Schedule, Steps};
 use crate::sde::{Ve, VeKernel};
 use crate::{ConfigError, Marginal};
 
@@ -83,7 +83,21 @@ impl Ddpm {
     /// # Errors
     /// [`ConfigError`] at the rates as for [`Linear::new`], or at `ddpm.betas[i]` where `beta_max >= N`.
     pub fn linear(beta_min: f64, beta_max: f64, count: usize) -> Result<Self, ConfigError> {
-        let rates = Linear::new(beta_min, beta_max)?;
+        Self::sampled(&Linear::new(beta_min, beta_max)?, count)
+    }
+
+    /// The ladder whose `sqrt(beta_i)` is linear in `i`, from `sqrt(beta_min / N)` to `sqrt(beta_max / N)`, with
+    /// `beta_min` and `beta_max` the rates in continuous time (Rombach et al. 2022, arXiv:2112.10752;
+    /// [`ScaledLinear`]).
+    ///
+    /// # Errors
+    /// As [`Ddpm::linear`].
+    pub fn scaled_linear(beta_min: f64, beta_max: f64, count: usize) -> Result<Self, ConfigError> {
+        Self::sampled(&ScaledLinear::new(beta_min, beta_max)?, count)
+    }
+
+    /// `beta_i` the rate at `t = i / (N - 1)` over `N`.
+    fn sampled(rates: &dyn Schedule, count: usize) -> Result<Self, ConfigError> {
         let n = count as f64;
         let beta = |i| rates.rate(time_of(Labelling::Song, i, count)) / n;
         Self::from_betas((0..count).map(beta).collect())

@@ -262,3 +262,49 @@ fn data_dependent_sigma_max() {
     assert!(sde_core::config::largest_distance(&[1.0, 1.0], 1).is_err());
     assert!(sde_core::config::largest_distance(&[1.0, f64::NAN], 1).is_err());
 }
+
+#[test]
+fn a_ladder_has_its_rungs_as_kernels() {
+    use sde_core::discrete::Ddpm;
+    let tables = [
+        ("", Ddpm::linear(0.1, 20.0, 1000)),
+        (
+            "schedule = 'scaled-linear'\nbeta_min = 1.5\nbeta_max = 19.5\n",
+            Ddpm::scaled_linear(1.5, 19.5, 1000),
+        ),
+        ("schedule = 'cosine'\n", Ddpm::cosine(1000, 0.008, 0.999)),
+    ];
+    for (keys, ladder) in tables {
+        let table = parse(&format!("kind = 'vp'\n{keys}rungs = 1000")).expect("a table");
+        let (sde, ladder) = (table.build().expect("a ladder"), ladder.expect("the same"));
+        for rung in [0, 1, 17, 500, 999] {
+            let (have, need) = (sde.marginal((rung + 1) as f64 / 1000.0), ladder.marginal(rung));
+            assert!((have.mean_coef - need.mean_coef).abs() < 1e-13 * need.mean_coef);
+            assert!((have.std - need.std).abs() < 1e-13);
+        }
+        assert_eq!((sde.domain().sample_eps, sde.domain().train_eps), (1e-3, 1e-3));
+        assert_eq!(table.resolved().resolved(), table.resolved());
+    }
+    // the betas of Rombach et al.: sqrt(beta) from sqrt(0.0015) to sqrt(0.0195)
+    let ladder = Ddpm::scaled_linear(1.5, 19.5, 1000).expect("a ladder");
+    let middle = (0.5 * (0.0015_f64.sqrt() + 0.0195_f64.sqrt())).powi(2);
+    let betas = ladder.betas();
+    assert!((betas[0] - 0.0015).abs() < 1e-17 && (betas[999] - 0.0195).abs() < 1e-16);
+    assert!((0.5 * (betas[499].sqrt() + betas[500].sqrt()) - middle.sqrt()).abs() < 1e-16);
+    for (keys, key) in [
+        ("rungs = 1", "sde.rungs"),
+        ("rungs = 2000000", "sde.rungs"),
+        ("rungs = 10\nschedule = 'exponential'", "sde.rungs"),
+        (
+            "rungs = 10\nschedule = 'cosine'\nlambda_min = -5.0",
+            "sde.lambda_min",
+        ),
+        ("rungs = 10", "ddpm.betas[5]"),
+    ] {
+        let refused = parse(&format!("kind = 'vp'\n{keys}"))
+            .expect(keys)
+            .build()
+            .expect_err(keys);
+        assert_eq!(refused.key, key, "{refused}");
+    }
+}

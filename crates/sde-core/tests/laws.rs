@@ -3,7 +3,7 @@
 use std::sync::{Arc, LazyLock};
 
 use proptest::prelude::*;
-use sde_core::schedule::{Cosine, Exponential, Linear, Numeric, Schedule, Steps, Table};
+use sde_core::schedule::{Cosine, Exponential, Linear, Numeric, ScaledLinear, Schedule, Steps, Table};
 use sde_core::sde::{Additive, Edm, SubVp, Ve, VeKernel, Vp};
 use sde_core::{Sde, Span};
 
@@ -15,6 +15,7 @@ fn schedules() -> Vec<Arc<dyn Schedule>> {
         Arc::new(Cosine::new(0.008, -5.1).expect("cosine")),
         Arc::new(Cosine::new(0.05, -8.0).expect("another cosine")),
         Arc::new(Exponential::new(0.01, 60.0).expect("exponential")),
+        Arc::new(ScaledLinear::new(0.85, 24.0).expect("scaled linear")),
         Arc::new(Table::new(vec![0.0, 0.3, 0.7, 1.0], vec![0.2, 3.0, 3.0, 40.0]).expect("table")),
         Arc::new(Steps::new(vec![0.0, 0.25, 0.5, 1.0], vec![0.5, 4.0, 30.0]).expect("steps")),
         Arc::new(Numeric::new(|t| 0.1 + 25.0 * t * t, 1.0).expect("numeric")),

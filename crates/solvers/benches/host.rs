@@ -1,28 +1,28 @@
-//! Speed of the host path on one thread: normals, and samplers on a 2-D mixture of three full-covariance Gaussians
-//! against the hand-written loop of `yardstick.rs` in the same group. Throughputs are normals, and row evaluations, a
-//! second.
+//! Speed of the host path on one thread: normals, and samplers against a hand-written loop in the same group, on 4096 rows of a 2-D
+//! mixture of three full-covariance Gaussians and on 1024 rows of a 64-D mixture of eight isotropic ones; then one thread against
+//! two. Throughputs are normals, and row evaluations, a second.
 #![allow(missing_docs)]
 
+mod problem;
 mod yardstick;
+mod yardstick_2m;
 mod yardstick_dp5;
+mod yardstick_wide;
 
 use std::hint::black_box;
-use std::num::NonZeroUsize;
-use std::sync::Arc;
 use std::time::Duration;
 
 use criterion::{BenchmarkId, Criterion, Throughput, criterion_group, criterion_main};
-use sde_core::{Mixture, Sde, SdeConfig, Span};
-use solvers::config::SamplerConfig;
+use problem::{Problem, SEED, compare, sampler, times};
+use sde_core::{Sde, Span};
 use solvers::correct::{sigma_rule, step_ratio};
 use solvers::noise::{fill_planes_f32, fill_rows_f32};
 use solvers::predict::EulerMaruyama;
-use solvers::{Draw, HostBatch, HostOptions, MixtureScore, Purpose, Sampler, sample_chunks};
+use solvers::{Draw, HostOptions, Purpose, sample_chunks};
 use yardstick::{Affine, Heun, Move};
+use yardstick_2m::Multistep;
 use yardstick_dp5::Dp5;
-
-const ROWS: usize = 4096;
-const SEED: u64 = 2026;
+use yardstick_wide::Prepared;
 
 fn normals(c: &mut Criterion) {
     let mut group = c.benchmark_group("normals");
@@ -47,67 +47,15 @@ fn normals(c: &mut Criterion) {
     group.finish();
 }
 
-struct Problem {
-    sde: Arc<dyn Sde>,
-    mixture: Mixture,
-    score: MixtureScore<f32>,
-}
-
-impl Problem {
-    fn new() -> Self {
-        let sde = toml::from_str::<SdeConfig>("kind = \"vp\"")
-            .expect("a literal")
-            .build()
-            .expect("defaults");
-        let means = [vec![-1.5, 0.0], vec![1.5, 0.5], vec![0.0, 1.5]];
-        let covs = [
-            vec![0.2, 0.1, 0.1, 0.3],
-            vec![0.2, -0.05, -0.05, 0.1],
-            vec![0.1, 0.02, 0.02, 0.15],
-        ];
-        let mixture = Mixture::new(&[0.3, 0.3, 0.4], &means, &covs).expect("positive definite");
-        Self {
-            score: MixtureScore::new(mixture.clone(), Arc::clone(&sde)),
-            sde,
-            mixture,
-        }
-    }
-
-    fn library(&self, sampler: &dyn Sampler<HostBatch<f32>>) -> Vec<f32> {
-        let options = HostOptions {
-            seed: SEED,
-            threads: NonZeroUsize::new(1),
-            ..HostOptions::default()
-        };
-        let run = sample_chunks(sampler, &*self.sde, &self.score, ROWS, 2, &options, |_| ());
-        run.expect("a sound problem").rows.into_raw_vec_and_offset().0
-    }
-
-    fn affine(&self, moves: &[Move]) -> Vec<f32> {
-        let mut out = vec![0.0; 2 * ROWS];
-        let (mixture, sde) = (&self.mixture, &*self.sde);
-        pulp::Arch::new().dispatch(Affine {
-            mixture,
-            sde,
-            moves,
-            seed: SEED,
-            out: &mut out,
-        });
-        out
-    }
-}
-
-fn sampler(text: &str, sde: &dyn Sde) -> Box<dyn Sampler<HostBatch<f32>>> {
-    toml::from_str::<SamplerConfig>(text)
-        .expect("a literal")
-        .build(sde)
-        .expect("a sound config")
-}
-
-fn spans(sde: &dyn Sde, steps: usize) -> Vec<Span> {
-    let grid =
-        sde_core::GridConfig::Uniform {}.build(sde, steps, sde.domain().t_end, sde.domain().sample_eps);
-    grid.expect("a sound grid").spans().to_vec()
+fn spans(times: &[f64]) -> Vec<Span> {
+    let pairs = times.windows(2);
+    pairs
+        .map(|pair| Span {
+            from: pair[0],
+            to: pair[1],
+            gap: pair[0] - pair[1],
+        })
+        .collect()
 }
 
 /// The moves of predictor-corrector sampling with the final Tweedie step.
@@ -146,103 +94,147 @@ fn moves(sde: &dyn Sde, spans: &[Span], corrector: bool) -> Vec<Move> {
     moves
 }
 
-/// `evaluations` counts rows; results of library and yardstick may differ by `bound`.
-fn compare(
-    c: &mut Criterion,
-    name: &str,
-    (evaluations, bound): (u64, f32),
-    library: &dyn Fn() -> Vec<f32>,
-    yardstick: &dyn Fn() -> Vec<f32>,
-) {
-    let far = library()
-        .iter()
-        .zip(yardstick())
-        .fold(0.0_f32, |far, (a, b)| far.max((a - b).abs()));
-    assert!(
-        far <= bound,
-        "{name}: library and yardstick differ by {far}: they do not do the same work"
-    );
-    let mut group = c.benchmark_group(name);
-    group
-        .sample_size(10)
-        .warm_up_time(Duration::from_millis(300))
-        .measurement_time(Duration::from_secs(2));
-    group.throughput(Throughput::Elements(evaluations));
-    group.bench_function(BenchmarkId::new("library", ROWS), |b| b.iter(library));
-    group.bench_function(BenchmarkId::new("yardstick", ROWS), |b| b.iter(yardstick));
-    group.finish();
-}
-
-fn samplers(c: &mut Criterion) {
-    let problem = Problem::new();
-    let sde = &*problem.sde;
+fn plane(c: &mut Criterion) {
+    let problem = Problem::plane();
+    let (sde, mixture) = (&*problem.sde, &problem.mixture);
     for (name, steps, corrector) in [
         ("euler-maruyama", 1000, false),
         ("predictor-corrector", 500, true),
     ] {
         let corrected = if corrector { "corrector = \"langevin\"" } else { "" };
-        let sampler = sampler(
-            &format!("kind = \"pc\"\nsteps = {steps}\n{corrected}\n[grid]\nkind = \"uniform\""),
-            sde,
-        );
-        let spans = spans(sde, steps);
+        let sampler = sampler(&format!("kind = \"pc\"\nsteps = {steps}\n{corrected}"), sde);
+        let spans: Vec<Span> = spans(&times(sde, steps));
         let nfe = steps * (1 + usize::from(corrector)) + 1;
-        let work = ((ROWS * nfe) as u64, 1e-5);
-        compare(c, name, work, &|| problem.library(&*sampler), &|| {
-            problem.affine(&moves(sde, &spans, corrector))
+        compare(c, name, &problem, nfe, 0.0, &*sampler, &|| {
+            problem.hand_written(|out| {
+                let moves = moves(sde, &spans, corrector);
+                pulp::Arch::new().dispatch(Affine {
+                    mixture,
+                    sde,
+                    moves: &moves,
+                    seed: SEED,
+                    out,
+                });
+            })
         });
     }
-    let sampler = sampler("kind = \"heun\"\nsteps = 40\n[grid]\nkind = \"uniform\"", sde);
-    let spans = spans(sde, 40);
-    let times: Vec<f64> = spans.iter().map(|span| span.from).chain([spans[39].to]).collect();
-    let work = ((ROWS * 81) as u64, 1e-5);
-    compare(c, "heun", work, &|| problem.library(&*sampler), &|| {
-        let mut out = vec![0.0; 2 * ROWS];
-        let (mixture, times) = (&problem.mixture, &times[..]);
-        pulp::Arch::new().dispatch(Heun {
-            mixture,
-            sde,
-            times,
-            seed: SEED,
-            out: &mut out,
-        });
-        out
+    let times = times(sde, 40);
+    let heun = sampler("kind = \"heun\"\nsteps = 40", sde);
+    compare(c, "heun", &problem, 81, 0.0, &*heun, &|| {
+        problem.hand_written(|out| {
+            pulp::Arch::new().dispatch(Heun {
+                mixture,
+                sde,
+                times: &times,
+                seed: SEED,
+                out,
+            });
+        })
     });
+    let multistep = sampler("kind = \"dpm-solver\"\nsteps = 40", sde);
+    compare(c, "dpmpp-2m", &problem, 41, 0.0, &*multistep, &|| {
+        problem.hand_written(|out| {
+            pulp::Arch::new().dispatch(Multistep {
+                mixture,
+                sde,
+                times: &times,
+                seed: SEED,
+                out,
+            });
+        })
+    });
+}
+
+fn wide(c: &mut Criterion) {
+    let problem = Problem::wide();
+    let (sde, mixture) = (&*problem.sde, &problem.mixture);
+    let (long, short) = (times(sde, 200), times(sde, 40));
+    let moves = moves(sde, &spans(&long), false);
+    for (name, text, nfe, prepared) in [
+        (
+            "euler-maruyama",
+            "kind = \"pc\"\nsteps = 200",
+            201,
+            Prepared::affine(mixture, sde, &long, moves[..200].to_vec()),
+        ),
+        (
+            "heun",
+            "kind = \"heun\"\nsteps = 40",
+            81,
+            Prepared::heun(mixture, sde, &short),
+        ),
+        (
+            "dpmpp-2m",
+            "kind = \"dpm-solver\"\nsteps = 40",
+            41,
+            Prepared::multistep(mixture, sde, &short, 0.0),
+        ),
+        (
+            "dpmpp-2m-sde",
+            "kind = \"dpmpp-2m-sde\"\nsteps = 40",
+            41,
+            Prepared::multistep(mixture, sde, &short, 1.0),
+        ),
+    ] {
+        let sampler = sampler(text, sde);
+        compare(c, &format!("{name}-64d"), &problem, nfe, 0.0, &*sampler, &|| {
+            problem.hand_written(|out| prepared.run(SEED, out))
+        });
+    }
 }
 
 /// One step size a row. Here a difference in rounding may turn a decision, so results agree to the tolerance.
 fn adaptive(c: &mut Criterion) {
-    let (problem, tolerance) = (Problem::new(), 1e-5);
+    let (problem, tolerance) = (Problem::plane(), 1e-5);
     let sde = &*problem.sde;
-    let sampler = sampler(
-        &format!("kind = \"ode\"\nmethod = \"dp5\"\nrtol = {tolerance:e}\natol = {tolerance:e}"),
-        sde,
-    );
+    let text = format!("kind = \"ode\"\nmethod = \"dp5\"\nrtol = {tolerance:e}\natol = {tolerance:e}");
+    let sampler = problem::without_grid(&text, sde);
     let options = HostOptions {
         seed: SEED,
         ..HostOptions::default()
     };
-    let run = sample_chunks(&*sampler, sde, &problem.score, ROWS, 2, &options, |_| ());
-    let evaluations = run.expect("a sound problem").stats.row_evaluations;
-    compare(
-        c,
-        "dp5",
-        (evaluations, 2e-3),
-        &|| problem.library(&*sampler),
-        &|| {
-            let mut out = vec![0.0; 2 * ROWS];
+    let run = sample_chunks(&*sampler, sde, &problem.score, problem.rows, 2, &options, |_| ());
+    let evaluations = run.expect("a sound problem").stats.row_evaluations as usize;
+    let mean = evaluations / problem.rows;
+    compare(c, "dp5", &problem, mean, 2e-3, &*sampler, &|| {
+        problem.hand_written(|out| {
             pulp::Arch::new().dispatch(Dp5 {
                 mixture: &problem.mixture,
                 sde,
                 beta: [0.1, 20.0],
                 tolerance,
                 seed: SEED,
-                out: &mut out,
+                out,
             });
-            out
-        },
-    );
+        })
+    });
 }
 
-criterion_group!(host, normals, samplers, adaptive);
+/// Runs of more than 10 ms on one thread and on two: the ratio of the two is what the second core gives.
+fn threads(c: &mut Criterion) {
+    for (name, problem, text) in [
+        ("euler-maruyama", Problem::plane(), "kind = \"pc\"\nsteps = 1000"),
+        (
+            "dpmpp-2m-sde-64d",
+            Problem::wide(),
+            "kind = \"dpmpp-2m-sde\"\nsteps = 100",
+        ),
+    ] {
+        let sampler = sampler(text, &*problem.sde);
+        assert_eq!(
+            problem.library(&*sampler, 1),
+            problem.library(&*sampler, 2),
+            "{name}"
+        );
+        let mut group = problem::group(c, &format!("threads/{name}"));
+        for threads in [1, 2] {
+            group.bench_function(BenchmarkId::from_parameter(threads), |b| {
+                b.iter(|| problem.library(&*sampler, threads));
+            });
+        }
+        group.finish();
+    }
+}
+
+criterion_group!(host, normals, plane, adaptive, wide, threads);
 criterion_main!(host);

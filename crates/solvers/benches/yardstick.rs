@@ -25,13 +25,13 @@ pub struct Move {
 
 /// Mean, factor and log weight of a noised component.
 #[derive(Clone, Copy)]
-struct Part {
+pub struct Part {
     mean: [f32; 2],
     factor: [f32; 3],
     log_weight: f32,
 }
 
-fn parts(mixture: &Mixture, sde: &dyn Sde, t: f64) -> [Part; 3] {
+pub fn parts(mixture: &Mixture, sde: &dyn Sde, t: f64) -> [Part; 3] {
     let noised = mixture.noised(sde.marginal(t));
     let largest = noised
         .components()
@@ -54,8 +54,19 @@ fn parts(mixture: &Mixture, sde: &dyn Sde, t: f64) -> [Part; 3] {
     })
 }
 
+/// `2^x` for `x <= 0`.
 #[inline(always)]
-fn score(parts: &[Part; 3], x: [f32; 2]) -> [f32; 2] {
+fn exp2(x: f32) -> f32 {
+    let x = if x > -80.0 { x } else { -80.0 };
+    let shifted = x + 12_582_912.0;
+    let f = x - (shifted - 12_582_912.0);
+    let p = 0.001_326_472_7_f32 * f + 0.009_671_513;
+    let p = ((p * f + 0.055_507_336) * f + 0.240_222_42) * f + 0.693_146_97;
+    f32::from_bits((p * f + 1.0).to_bits().wrapping_add(shifted.to_bits() << 23))
+}
+
+#[inline(always)]
+pub fn score(parts: &[Part; 3], x: [f32; 2]) -> [f32; 2] {
     let mut y = [[0.0; 2]; 3];
     let mut e = [0.0; 3];
     for k in 0..3 {
@@ -67,19 +78,26 @@ fn score(parts: &[Part; 3], x: [f32; 2]) -> [f32; 2] {
     let top = if e[2] > top { e[2] } else { top };
     let (mut total, mut s) = (0.0, [0.0; 2]);
     for k in 0..3 {
-        let x = e[k] - top;
-        let x = if x > -80.0 { x } else { -80.0 };
-        let shifted = x + 12_582_912.0;
-        let f = x - (shifted - 12_582_912.0);
-        let p = 0.001_326_472_7_f32 * f + 0.009_671_513;
-        let p = ((p * f + 0.055_507_336) * f + 0.240_222_42) * f + 0.693_146_97;
-        let w = f32::from_bits((p * f + 1.0).to_bits().wrapping_add(shifted.to_bits() << 23));
+        let w = exp2(e[k] - top);
         total += w;
         s[0] += w * (parts[k].factor[0] * y[k][0] + parts[k].factor[1] * y[k][1]);
         s[1] += w * (parts[k].factor[2] * y[k][1]);
     }
     let scale = (-2.0 * LN_2) as f32 / total;
     [s[0] * scale, s[1] * scale]
+}
+
+/// Philox4x32-10, words in the low halves.
+#[inline(always)]
+pub fn philox(seed: u64, counter: [u64; 4]) -> [u64; 4] {
+    let (mut k0, mut k1) = (seed as u32, (seed >> 32) as u32);
+    let [mut a, mut b, mut c, mut d] = counter;
+    for _ in 0..10 {
+        let (p, q) = ((a & 0xFFFF_FFFF) * 0xD251_1F53, (c & 0xFFFF_FFFF) * 0xCD9E_8D57);
+        (a, b, c, d) = ((q >> 32) ^ b ^ u64::from(k0), q, (p >> 32) ^ d ^ u64::from(k1), p);
+        (k0, k1) = (k0.wrapping_add(0x9E37_79B9), k1.wrapping_add(0xBB67_AE85));
+    }
+    [a, b, c, d]
 }
 
 #[inline(always)]
@@ -91,20 +109,15 @@ fn words(
     angle: &mut [u64; ROWS / 2],
 ) {
     for i in 0..ROWS / 2 {
-        let (mut k0, mut k1) = (seed as u32, (seed >> 32) as u32);
-        let [mut a, mut b, mut c, mut d] = [0, row / 2 + i as u64, u64::from(step), u64::from(purpose)];
-        for _ in 0..10 {
-            let (p, q) = ((a & 0xFFFF_FFFF) * 0xD251_1F53, (c & 0xFFFF_FFFF) * 0xCD9E_8D57);
-            (a, b, c, d) = ((q >> 32) ^ b ^ u64::from(k0), q, (p >> 32) ^ d ^ u64::from(k1), p);
-            (k0, k1) = (k0.wrapping_add(0x9E37_79B9), k1.wrapping_add(0xBB67_AE85));
-        }
+        let [a, b, c, d] = philox(seed, [0, row / 2 + i as u64, u64::from(step), u64::from(purpose)]);
         radius[i] = (a & 0xFFFF_FFFF) | c << 32;
         angle[i] = (b & 0xFFFF_FFFF) | d << 32;
     }
 }
 
+/// Two normals from two words.
 #[inline(always)]
-fn normals(radius: u32, angle: u32) -> [f32; 2] {
+pub fn normals(radius: u32, angle: u32) -> [f32; 2] {
     let scaled = (radius >> 1) as i32 as f32 + 0.5;
     let offset = (scaled.to_bits() as i32).wrapping_sub(0x3f35_04f3);
     let f = f32::from_bits(((offset & 0x007f_ffff) + 0x3f35_04f3) as u32) - 1.0;
@@ -195,6 +208,27 @@ impl pulp::WithSimd for Affine<'_> {
     }
 }
 
+/// Factors of Heun's method, of each step and of the final Tweedie step.
+pub fn heun_factors(sde: &dyn Sde, times: &[f64]) -> (Vec<[f32; 4]>, [f32; 2]) {
+    let levels: Vec<_> = times
+        .iter()
+        .map(|t| sde.marginal(*t))
+        .map(|m| (m.mean_coef, m.std / m.mean_coef))
+        .collect();
+    let factors = levels.windows(2).map(|pair| {
+        let ((m, sigma), (m_next, sigma_next)) = (pair[0], pair[1]);
+        let (scale, drop) = (m_next / m, sigma - sigma_next);
+        let slopes = [
+            drop * sigma * m * m_next,
+            0.5 * drop * sigma_next * m_next * m_next,
+        ];
+        [scale, slopes[0], 0.5 * scale, slopes[1]].map(|f| f as f32)
+    });
+    let (mean_coef, sigma) = levels[levels.len() - 1];
+    let end = [1.0 / mean_coef, sigma * sigma * mean_coef].map(|f| f as f32);
+    (factors.collect(), end)
+}
+
 /// Heun's method in the variables of Karras et al. (2022), with the final Tweedie step.
 pub struct Heun<'a> {
     pub mixture: &'a Mixture,
@@ -216,26 +250,7 @@ impl pulp::WithSimd for Heun<'_> {
             .iter()
             .map(|t| parts(self.mixture, self.sde, *t))
             .collect();
-        let levels: Vec<_> = self
-            .times
-            .iter()
-            .map(|t| self.sde.marginal(*t))
-            .map(|m| (m.mean_coef, m.std / m.mean_coef))
-            .collect();
-        let factors: Vec<[f32; 4]> = levels
-            .windows(2)
-            .map(|pair| {
-                let ((m, sigma), (m_next, sigma_next)) = (pair[0], pair[1]);
-                let (scale, drop) = (m_next / m, sigma - sigma_next);
-                let slopes = [
-                    drop * sigma * m * m_next,
-                    0.5 * drop * sigma_next * m_next * m_next,
-                ];
-                [scale, slopes[0], 0.5 * scale, slopes[1]].map(|f| f as f32)
-            })
-            .collect();
-        let (mean_coef, sigma) = levels[levels.len() - 1];
-        let end = [1.0 / mean_coef, sigma * sigma * mean_coef].map(|f| f as f32);
+        let (factors, end) = heun_factors(self.sde, self.times);
         let std = self.sde.prior_std() as f32;
         let (mut radius, mut angle) = ([0; ROWS / 2], [0; ROWS / 2]);
         for (block, out) in self.out.chunks_exact_mut(2 * ROWS).enumerate() {

@@ -1,8 +1,9 @@
 //! Choice of the instruction set at run time.
 //!
 //! Kernels are plain loops in functions marked `#[inline(always)]`; `dispatch` compiles them once for the build's
-//! own instruction set (SSE2 on x86-64) and once for AVX2, and picks at run time. No kernel uses a fused
-//! multiply-add and none reorders a sum, so both versions give the same bits.
+//! own instruction set (SSE2 on x86-64), once for AVX2 and once for AVX-512, and picks the best at run time. The
+//! compiler alone makes the vectors: no kernel uses a fused multiply-add, none reorders a sum, and none depends on
+//! the number of lanes, so all versions give the same bits.
 
 use std::sync::atomic::{AtomicU8, Ordering};
 
@@ -10,21 +11,30 @@ use std::sync::atomic::{AtomicU8, Ordering};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Level {
-    /// What the program was compiled for.
+    /// What the program was compiled for: SSE2 on x86-64, unless the build says more.
     Baseline = 0,
-    /// The best that this processor offers (AVX2 on x86-64).
-    Best = 1,
+    /// AVX2 and no more, where the processor has it; `Baseline` where it does not.
+    Avx2 = 1,
+    /// The best that this processor offers: AVX-512 (with the extensions F, BW, CD, DQ and VL), AVX2 or `Baseline`
+    /// on x86-64. What runs where nothing is set.
+    Best = 2,
+}
+
+impl Level {
+    /// All levels, from the narrowest up.
+    pub const ALL: [Self; 3] = [Self::Baseline, Self::Avx2, Self::Best];
 }
 
 static LEVEL: AtomicU8 = AtomicU8::new(Level::Best as u8);
 
-/// Sets the instruction set for the whole process: for measurements and for tests that compare the two.
+/// Sets the instruction set for the whole process: for measurements and for tests that compare the levels.
 /// Results do not depend on it.
 pub fn set_level(level: Level) {
     LEVEL.store(level as u8, Ordering::Relaxed);
 }
 
-/// The instruction set that kernels use now, for reports: `avx2` or `baseline`.
+/// The instruction set that kernels use now, for reports: `baseline`, `avx2`, `avx512`, or `other` on processors
+/// other than x86-64.
 pub fn level_name() -> &'static str {
     match arch() {
         pulp::Arch::Scalar => "baseline",
@@ -37,11 +47,23 @@ pub fn level_name() -> &'static str {
 }
 
 fn arch() -> pulp::Arch {
-    if LEVEL.load(Ordering::Relaxed) == Level::Baseline as u8 {
-        pulp::Arch::Scalar
-    } else {
-        pulp::Arch::new()
+    const BASELINE: u8 = Level::Baseline as u8;
+    const AVX2: u8 = Level::Avx2 as u8;
+    match LEVEL.load(Ordering::Relaxed) {
+        BASELINE => pulp::Arch::Scalar,
+        AVX2 => avx2(),
+        _ => pulp::Arch::new(),
     }
+}
+
+#[cfg(target_arch = "x86_64")]
+fn avx2() -> pulp::Arch {
+    pulp::x86::V3::try_new().map_or(pulp::Arch::Scalar, pulp::Arch::V3)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn avx2() -> pulp::Arch {
+    pulp::Arch::Scalar
 }
 
 /// Work that [`dispatch`] compiles for each instruction set. `run` must be `#[inline(always)]`, and so must all that

@@ -106,6 +106,9 @@ pub enum TrainError {
     /// A weights file is refused.
     #[error(transparent)]
     Weights(#[from] score_nets::weights::WeightsError),
+    /// A model card or a model folder is refused.
+    #[error(transparent)]
+    Card(#[from] score_nets::CardError),
     /// A network cannot be trained as it is.
     #[error("network: {0}")]
     Network(String),

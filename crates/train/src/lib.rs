@@ -11,6 +11,7 @@ pub mod ema;
 pub mod error;
 pub mod log;
 pub mod loss;
+pub mod model;
 pub mod optim;
 pub mod page;
 pub mod sample;

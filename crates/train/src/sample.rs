@@ -2,13 +2,15 @@
 
 use std::ops::ControlFlow;
 
-use score_nets::{NetScore, ScoreNet, TensorNoise, TensorState};
+use score_nets::{Given, NetScore, ScoreNet, TensorNoise, TensorState};
 use sde_core::{Precond, Sde};
+use solvers::guide::ClassifierFree;
 use solvers::sampler::draw_prior;
-use solvers::{Job, Observer, Sampler, SolveError, SolveStats, State, StepInfo, StopReason};
+use solvers::{Job, Observer, Sampler, ScoreFn, SolveError, SolveStats, State, StepInfo, StopReason};
 use tch::{Device, Kind};
 
 use crate::TrainError;
+use crate::config::ConditionConfig;
 use crate::trainer::StopFlag;
 
 /// How many samples, from which noise, how many at a time.
@@ -64,6 +66,8 @@ pub struct Model<'a> {
     pub shape: &'a [i64],
     /// Where the network's tensors lie.
     pub device: Device,
+    /// Which classes are drawn, and how strongly; of a network without classes not looked at.
+    pub condition: &'a ConditionConfig,
 }
 
 impl Model<'_> {
@@ -100,7 +104,6 @@ impl Model<'_> {
         };
         let at_once = if options.batch == 0 { DEFAULT_BATCH } else { batch };
         let rows_at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
-        let score = NetScore::new(self.net, self.precond.clone()).with_max_rows(rows_at_once);
         let mut out = Samples {
             values: Vec::new(),
             shape: self.shape.to_vec(),
@@ -116,10 +119,11 @@ impl Model<'_> {
                 seed: options.seed,
                 first_row,
             };
+            let score = self.score(first_row, rows, rows_at_once)?;
             draw_prior(self.sde, sampler.t_start(), &noise, &mut x)?;
             let job = Job {
                 sde: self.sde,
-                score: &score,
+                score: score.as_ref(),
                 noise: &noise,
                 first_row,
             };
@@ -141,6 +145,32 @@ impl Model<'_> {
             first_row += rows;
         }
         Ok(out)
+    }
+
+    /// The score of the rows `first_row..first_row + rows`: of their classes, where the network knows classes, and guided.
+    fn score(
+        &self,
+        first_row: u64,
+        rows: u64,
+        rows_at_once: usize,
+    ) -> Result<Box<dyn ScoreFn<TensorState> + '_>, TrainError> {
+        let plain = || NetScore::new(self.net, self.precond.clone()).with_max_rows(rows_at_once);
+        let (classes, condition) = (self.net.classes(), self.condition);
+        if classes == 0 {
+            return Ok(Box::new(plain()));
+        }
+        let labels = (first_row..first_row + rows).map(|row| condition.label(row, classes));
+        let given = Given::labels(&labels.collect::<Vec<_>>())?;
+        given.classes(classes)?;
+        let told = plain().with_given(given);
+        if condition.guidance_scale == 1.0 {
+            return Ok(Box::new(told));
+        }
+        let guided = ClassifierFree::new(told, plain(), condition.guidance_scale)?;
+        Ok(Box::new(match condition.guidance_interval {
+            Some([low, high]) => guided.within(self.sde, low, high)?,
+            None => guided,
+        }))
     }
 }
 

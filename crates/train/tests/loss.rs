@@ -3,11 +3,11 @@
 
 use std::sync::Arc;
 
-use score_nets::{NetError, ScoreNet};
+use score_nets::{Given, NetError, ScoreNet};
 use sde_core::{PrecondConfig, Sde, SdeConfig, TimeDensityConfig, WeightingConfig};
 use tch::{Device, Kind, Tensor};
 use train::config::Reduction;
-use train::loss::{DrawSource, Dsm, Loss, TrainDraw};
+use train::loss::{DrawSource, Dsm, Loss, Origin, TrainDraw};
 
 const MEAN: f64 = 0.7;
 const STD: f64 = 0.3;
@@ -64,6 +64,8 @@ fn at_time(t: f64, rows: usize, dim: i64) -> TrainDraw {
         ratios: vec![1.0; rows],
         noise: normals(2, rows, dim),
         train: true,
+        given: Given::default(),
+        origin: Origin::default(),
     }
 }
 

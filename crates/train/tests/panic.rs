@@ -11,6 +11,9 @@ fn a_panic_is_exit_code_1() {
         sample: |_| Ok(0),
         checkpoint: |_| Ok(0),
         report: |_| Ok(0),
+        import: |_| Ok(0),
+        export: |_| Ok(0),
+        net: |_| Ok(0),
     };
     let code = run(["sde", "train"].map(Into::into), &commands);
     assert_eq!(code, ExitCode::FAILURE);

@@ -1,6 +1,8 @@
 //! Training steps of score_sde (Song et al. 2021, arXiv:2011.13456) repeated with this crate's objective, optimiser and
 //! average: their batches, times and noise in, their losses and weights out.
 
+#![allow(clippy::print_stderr)]
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -91,6 +93,8 @@ impl Fixture {
             times,
             noise: part("z"),
             train: true,
+            given: score_nets::Given::default(),
+            origin: train::loss::Origin::default(),
         };
         (part("batch"), draw)
     }

@@ -5,6 +5,14 @@ use tch::{TchError, Tensor};
 
 use super::layers::{GroupNorm, Linear};
 
+/// Names of its parts before the library shared one attention among all its models, and since.
+pub(super) const OLD_NAMES: [(&str, &str); 4] = [
+    ("query", "to_q"),
+    ("key", "to_k"),
+    ("value", "to_v"),
+    ("proj_attn", "to_out.0"),
+];
+
 /// What such a layer is made of.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct AttentionSpec {

@@ -182,6 +182,17 @@ impl Plan {
     }
 }
 
+impl Plan {
+    /// Number of values in the state dictionary: the parameters, and the Fourier frequencies.
+    pub(super) fn value_count(&self) -> u64 {
+        let frequencies = match self.time {
+            TimeSpec::Fourier { size } => size as u64,
+            _ => 0,
+        };
+        self.param_count() + frequencies
+    }
+}
+
 impl BlockPlan {
     fn param_count(&self, up: bool) -> u64 {
         let resnets = self.resnets.iter().map(ResnetSpec::param_count);

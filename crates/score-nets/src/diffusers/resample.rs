@@ -2,6 +2,8 @@
 
 use tch::{TchError, Tensor};
 
+use crate::score_sde::Fir;
+
 /// How a residual block changes the resolution of its input and of its residual.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Resample {
@@ -35,37 +37,17 @@ pub(super) fn nearest_up(x: &Tensor) -> Result<Tensor, TchError> {
     x.f_upsample_nearest2d([2 * size[2], 2 * size[3]], None, None)
 }
 
-/// The outer product of (1, 3, 3, 1) with itself, summing to `total`, one copy a channel (Karras et al. 2020,
-/// arXiv:1912.04958; in score networks Song et al. 2021, arXiv:2011.13456, appendix H).
-fn kernel(like: &Tensor, total: f64) -> Result<Tensor, TchError> {
-    let taps = [1.0, 3.0, 3.0, 1.0_f64];
-    let values: Vec<f64> = taps
-        .iter()
-        .flat_map(|a| taps.map(|b| a * b * total / 64.0))
-        .collect();
-    Tensor::f_from_slice(&values)?
-        .f_view([1, 1, 4, 4])?
-        .f_to_kind(like.f_kind()?)?
-        .f_to_device(like.device())?
-        .f_expand([like.size()[1], 1, 4, 4], false)
+/// The filter of the skip blocks, a few numbers (Song et al. 2021, arXiv:2011.13456, appendix H).
+fn fir() -> Result<Fir, TchError> {
+    Fir::new(&[1.0, 3.0, 3.0, 1.0])
 }
 
-/// Halves even sizes: one zero on each side, a convolution of stride 2.
+/// Halves even sizes.
 pub(super) fn fir_down(x: &Tensor) -> Result<Tensor, TchError> {
-    let none: Option<&Tensor> = None;
-    x.f_conv2d(&kernel(x, 1.0)?, none, [2, 2], [1, 1], [1, 1], x.size()[1])
+    fir()?.downsample(x)
 }
 
-/// Doubles the size: the transpose of a convolution of stride 2.
+/// Doubles the size.
 pub(super) fn fir_up(x: &Tensor) -> Result<Tensor, TchError> {
-    let none: Option<&Tensor> = None;
-    x.f_conv_transpose2d(
-        &kernel(x, 4.0)?,
-        none,
-        [2, 2],
-        [1, 1],
-        [0, 0],
-        x.size()[1],
-        [1, 1],
-    )
+    fir()?.upsample(x)
 }

@@ -44,6 +44,11 @@ impl Linear {
         })
     }
 
+    /// Number of values in.
+    pub(crate) fn input(&self) -> i64 {
+        self.weight.size()[1]
+    }
+
     /// The type of its parameters.
     pub(crate) fn kind(&self) -> tch::Kind {
         self.weight.kind()

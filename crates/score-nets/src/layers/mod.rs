@@ -2,11 +2,13 @@
 
 mod attention;
 mod basic;
+mod condition;
 mod resample;
 mod residual;
 
 pub use attention::Attention;
 pub use basic::{Conv, GroupNorm, LayerNorm, Linear, Space};
 pub(crate) use basic::{fan_average, silu};
+pub use condition::Condition;
 pub use resample::{Downsample, Upsample};
 pub use residual::{Residual, ResidualOptions};

@@ -52,12 +52,21 @@ impl BlockOptions {
     }
 
     /// `a + b`, over the square root of 2 with `skip_rescale`; into `a`, a result whose values no gradient needs.
-    pub(super) fn add(&self, mut a: Tensor, b: &Tensor) -> Result<Tensor, TchError> {
-        let mut sum = a.f_add_(b)?;
+    pub(super) fn add(&self, a: Tensor, b: &Tensor) -> Result<Tensor, TchError> {
+        let mut sum = add_into(a, b)?;
         match self.skip_rescale {
             true => sum.f_div_scalar_(std::f64::consts::SQRT_2),
             false => Ok(sum),
         }
+    }
+}
+
+/// `a + b` into `a`, a result whose values no gradient needs; a new tensor where their types differ, so that the sum is
+/// of the wider one.
+pub(super) fn add_into(mut a: Tensor, b: &Tensor) -> Result<Tensor, TchError> {
+    match a.kind() == b.kind() {
+        true => a.f_add_(b),
+        false => a.f_add(b),
     }
 }
 
@@ -178,7 +187,7 @@ impl Residual {
                 Some(Shortcut::Nin(nin)) => {
                     let (rows, channels, height, width) = x.size4()?;
                     let out = nin.forward(&x.f_reshape([rows, channels, height * width])?)?;
-                    Some(out.f_view([rows, -1, height, width])?)
+                    Some(out.f_view([rows, out.size3()?.1, height, width])?)
                 }
                 Some(Shortcut::Conv { weight, bias: b }) => {
                     let b = bias.then_some(b);

@@ -38,6 +38,11 @@ impl Features {
         })
     }
 
+    /// Whether the time must have a logarithm.
+    pub(super) fn is_fourier(&self) -> bool {
+        matches!(self, Features::Fourier(_))
+    }
+
     /// How many for `nf` frequencies.
     pub(super) fn size(kind: EmbeddingType, nf: i64) -> i64 {
         match kind {

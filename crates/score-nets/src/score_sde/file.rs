@@ -19,7 +19,7 @@ pub enum SdeKind {
 }
 
 /// A configuration of score_sde, in its own field names: either its tables (`model`, `data`, `training`, of which the
-/// others are passed over), or the fields of `model` and `data` in one table; or either of these under the key `config`.
+/// others are passed over), or the fields of `model` and `data`, and `sde` and `continuous`, in one table; or either of these under the key `config`.
 ///
 /// Nothing is guessed: a field that the reference needs and the file lacks is an error, and so is one that it does not
 /// have.
@@ -113,6 +113,8 @@ const DATA: [&str; 4] = [
     "uniform_dequantization",
     "tfrecords_path",
 ];
+/// Fields of `training` that say what the network learns.
+const TRAINING: [&str; 2] = ["sde", "continuous"];
 /// The tables of such a file.
 const TABLES: [&str; 8] = [
     "model", "data", "training", "sampling", "eval", "optim", "seed", "device",
@@ -165,11 +167,11 @@ impl ModelConfigFile {
             }
         }
         let beta = (
-            number(fields, "beta_min", 0.1)?,
-            number(fields, "beta_max", 20.0)?,
+            take(fields, "beta_min")?.unwrap_or(0.1),
+            take(fields, "beta_max")?.unwrap_or(20.0),
         );
-        let ema_rate = optional(fields, "ema_rate")?;
-        let name: String = take(fields, "name")?;
+        let ema_rate = take(fields, "ema_rate")?;
+        let name: String = take(fields, "name")?.ok_or_else(|| missing("name"))?;
         // score_sde's own defaults, the same in all its configurations.
         for (key, value) in [
             ("sigma_min", Value::from(0.01)),
@@ -179,7 +181,7 @@ impl ModelConfigFile {
         ] {
             fields.entry(key).or_insert(value);
         }
-        let sigma = (number_at(fields, "sigma_min")?, number_at(fields, "sigma_max")?);
+        let sigma = (present(fields, "sigma_min")?, present(fields, "sigma_max")?);
         let net = match name.as_str() {
             "ncsnpp" => ncsnpp(fields)?,
             "ddpm" => ddpm(fields)?,
@@ -188,7 +190,7 @@ impl ModelConfigFile {
                 return Err(NetError::config("name", name, reason));
             }
         };
-        let size = integer_at(fields, "image_size")?;
+        let size = present(fields, "image_size")?;
         let continuous = optional(&training, "continuous")?;
         if let (Some(false), NetConfig::Ncsnpp(config)) = (continuous, &net)
             && config.embedding_type == EmbeddingType::Fourier
@@ -197,13 +199,13 @@ impl ModelConfigFile {
             return Err(NetError::config("embedding_type", "fourier", reason));
         }
         Ok(ModelConfigFile {
-            shape: [integer_at(fields, "num_channels")?, size, size],
+            shape: [present(fields, "num_channels")?, size, size],
             sde: optional(&training, "sde")?,
             continuous,
             centered: optional(fields, "centered")?.unwrap_or(false),
             beta,
             sigma,
-            num_scales: integer_at(fields, "num_scales")?,
+            num_scales: present(fields, "num_scales")?,
             ema_rate,
             net,
         })
@@ -221,7 +223,11 @@ fn flatten(mut all: Map<String, Value>) -> Result<Tables, NetError> {
         all = table(inner, "config")?;
     }
     let Some(model) = all.remove("model") else {
-        let training = Map::new();
+        all.retain(|key, _| !DATA.contains(&key.as_str()));
+        let mut training = Map::new();
+        for key in TRAINING {
+            training.extend(all.remove(key).map(|value| (key.to_string(), value)));
+        }
         return Ok(Tables {
             fields: all,
             training,
@@ -323,23 +329,17 @@ fn optional<T: for<'de> Deserialize<'de>>(
     }
 }
 
-fn take<T: for<'de> Deserialize<'de>>(fields: &mut Map<String, Value>, key: &str) -> Result<T, NetError> {
-    let value = optional(fields, key)?.ok_or_else(|| missing(key))?;
+/// The same, and the table no longer has it.
+fn take<T: for<'de> Deserialize<'de>>(
+    fields: &mut Map<String, Value>,
+    key: &str,
+) -> Result<Option<T>, NetError> {
+    let value = optional(fields, key)?;
     fields.remove(key);
     Ok(value)
 }
 
-fn number(fields: &mut Map<String, Value>, key: &str, default: f64) -> Result<f64, NetError> {
-    let value = optional(fields, key)?.unwrap_or(default);
-    fields.remove(key);
-    Ok(value)
-}
-
-fn number_at(fields: &Map<String, Value>, key: &str) -> Result<f64, NetError> {
-    optional(fields, key)?.ok_or_else(|| missing(key))
-}
-
-fn integer_at(fields: &Map<String, Value>, key: &str) -> Result<i64, NetError> {
+fn present<T: for<'de> Deserialize<'de>>(fields: &Map<String, Value>, key: &str) -> Result<T, NetError> {
     optional(fields, key)?.ok_or_else(|| missing(key))
 }
 

@@ -9,6 +9,7 @@
 
 mod attention;
 mod block;
+mod check;
 mod config;
 mod embedding;
 mod file;
@@ -16,6 +17,7 @@ mod fir;
 mod net;
 mod nin;
 mod plan;
+mod process;
 mod resample;
 
 pub use config::{
@@ -27,3 +29,4 @@ pub use file::{ModelConfigFile, SdeKind};
 pub use fir::Fir;
 pub use net::ScoreSdeNet;
 pub(crate) use plan::Plan;
+pub use process::ModelProcess;

@@ -1,10 +1,10 @@
 //! The network: layers in the order of the plan.
 
 use tch::nn::Path;
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 use super::attention::Attention;
-use super::block::{BlockOptions, Residual};
+use super::block::{BlockOptions, Residual, add_into};
 use super::config::{Combination, DdpmConfig, NcsnppConfig, ResblockType};
 use super::embedding::{Features, TimeEmbedding};
 use super::plan::{OutputScale, Plan, Stage};
@@ -142,6 +142,26 @@ impl ScoreSdeNet {
         Ok(out.f_div_(&sigma.f_view([-1, 1, 1, 1])?)?)
     }
 
+    /// Refuses a Fourier embedding of times without a logarithm, which would end in NaN. On a processor only: other
+    /// devices would have to be waited for.
+    fn check_levels(&self, time: &Tensor) -> Result<(), NetError> {
+        let fourier = self
+            .embedding
+            .as_ref()
+            .is_some_and(|one| one.features.is_fourier());
+        if !fourier || time.numel() == 0 || time.device() != Device::Cpu {
+            return Ok(());
+        }
+        let low = time.f_min()?.f_double_value(&[])?;
+        if low <= 0.0 {
+            return Err(NetError::Time {
+                got: low.to_string(),
+                need: "noise levels above 0, of which a Fourier embedding takes the logarithm (precond.time_input = \"sigma\")".into(),
+            });
+        }
+        Ok(())
+    }
+
     fn check_labels(&self, labels: &Tensor) -> Result<(), NetError> {
         if labels.numel() == 0 {
             return Ok(());
@@ -164,6 +184,7 @@ impl ScoreSdeNet {
 impl ScoreNet for ScoreSdeNet {
     fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
         check_input(x, time, &self.shape)?;
+        self.check_levels(time)?;
         let embedded = match &self.embedding {
             Some(embedding) => Some(embedding.forward(time)?),
             None => None,
@@ -191,9 +212,9 @@ impl ScoreNet for ScoreSdeNet {
                 Layer::Resample(resample) => resample.forward(&h)?,
                 Layer::InputSkip(resample, conv) => {
                     pyramid = resample.forward(&pyramid)?;
-                    let mut image = conv.forward(&pyramid)?;
+                    let image = conv.forward(&pyramid)?;
                     match self.combination {
-                        Combination::Sum => image.f_add_(&h)?,
+                        Combination::Sum => add_into(image, &h)?,
                         Combination::Cat => Tensor::f_cat(&[&image, &h], 1)?,
                     }
                 }
@@ -206,8 +227,8 @@ impl ScoreNet for ScoreSdeNet {
                     h
                 }
                 Layer::OutputSkip(resample, norm, conv) => {
-                    let mut image = self.activated(norm, conv, &h)?;
-                    pyramid = image.f_add_(&resample.forward(&pyramid)?)?;
+                    let image = self.activated(norm, conv, &h)?;
+                    pyramid = add_into(image, &resample.forward(&pyramid)?)?;
                     h
                 }
             };

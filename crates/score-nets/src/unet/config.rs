@@ -70,6 +70,12 @@ pub struct UnetConfig {
     pub embed_dim: Option<i64>,
     /// How the time enters the blocks.
     pub time_mode: TimeMode,
+    /// Classes that the network can be told; 0 for none.
+    pub classes: i64,
+    /// Values of a vector that the network is told of each row; 0 for none.
+    pub condition_size: i64,
+    /// Channels of an image that the network is told of each row, appended to its input; 0 for none.
+    pub condition_channels: i64,
 }
 
 impl Default for UnetConfig {
@@ -89,6 +95,9 @@ impl Default for UnetConfig {
             fourier_scale: 1.0,
             embed_dim: None,
             time_mode: TimeMode::ScaleShift,
+            classes: 0,
+            condition_size: 0,
+            condition_channels: 0,
         }
     }
 }

@@ -12,9 +12,12 @@ use plan::{Stage, round_up};
 
 pub(crate) use plan::Plan;
 
-use crate::NetError;
 use crate::embed::TimeEmbedding;
-use crate::layers::{Attention, Conv, Downsample, GroupNorm, Residual, ResidualOptions, Upsample, silu};
+use crate::given::{Given, append_channels};
+use crate::layers::{
+    Attention, Condition, Conv, Downsample, GroupNorm, Residual, ResidualOptions, Upsample, silu,
+};
+use crate::{NetError, ScoreNet};
 
 #[derive(Debug)]
 enum Layer {
@@ -30,6 +33,8 @@ enum Layer {
 #[derive(Debug)]
 pub(crate) struct Unet {
     embedding: TimeEmbedding,
+    condition: Condition,
+    condition_channels: i64,
     conv_in: Conv,
     layers: Vec<Layer>,
     norm_out: GroupNorm,
@@ -53,10 +58,11 @@ impl Unet {
             embed,
             plan.fourier_scale,
         )?;
+        let condition = Condition::new(&(vs / "condition"), plan.classes, plan.condition_size, embed)?;
         let conv_in = Conv::new(
             &(vs / "conv_in"),
             space,
-            plan.data_channels,
+            plan.data_channels + plan.condition_channels,
             plan.channels,
             kernel,
             1,
@@ -98,6 +104,8 @@ impl Unet {
         let last = plan.channels_out();
         Ok(Unet {
             embedding,
+            condition,
+            condition_channels: plan.condition_channels,
             conv_in,
             layers,
             norm_out: GroupNorm::new(&(vs / "norm_out"), last, groups)?,
@@ -113,8 +121,10 @@ impl Unet {
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
-        let time = self.embedding.forward(time)?;
+    fn forward(&self, x: &Tensor, time: &Tensor, given: &Given, train: bool) -> Result<Tensor, NetError> {
+        let time = self
+            .condition
+            .add(self.embedding.forward(time)?, given, x.size()[0])?;
         let mut h = self.conv_in.forward(x)?;
         let mut kept = Vec::new();
         for layer in &self.layers {
@@ -137,40 +147,90 @@ impl Unet {
     }
 }
 
-/// The network on maps of any size: repeats the last values up to a multiple of the stride, and cuts the output.
+/// The network on maps of any size: appends the image that is told, repeats the last values up to a multiple of the stride, and cuts
+/// the output.
 #[derive(Debug)]
 pub(crate) struct PaddedUnet {
     net: Unet,
     shape: Vec<i64>,
-    /// As libtorch wants it: from the last axis to the first, before and after.
-    pad: Vec<i64>,
+    stride: i64,
+    /// Whether rows may have other spatial sizes than `shape`.
+    any_size: bool,
 }
 
 impl PaddedUnet {
     pub(crate) fn new(plan: &Plan, vs: &Path, shape: &[i64]) -> Result<Self, NetError> {
-        let missing = |n: i64| round_up(n, plan.stride) - n;
-        let pad = shape[1..].iter().rev().flat_map(|&n| [0, missing(n)]).collect();
         Ok(PaddedUnet {
             net: Unet::new(plan, vs)?,
             shape: shape.to_vec(),
-            pad,
+            stride: plan.stride,
+            any_size: false,
         })
     }
 
-    pub(crate) fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
-        check_input(x, time, &self.shape)?;
-        if self.pad.iter().all(|&n| n == 0) {
-            return self.net.forward(x, time, train);
+    /// For rows of any spatial size.
+    pub(crate) fn any_size(self) -> Self {
+        PaddedUnet {
+            any_size: true,
+            ..self
         }
-        let padded = match self.pad.len() {
-            2 => x.f_replication_pad1d(self.pad.as_slice())?,
-            _ => x.f_replication_pad2d(self.pad.as_slice())?,
+    }
+
+    fn forward(&self, x: &Tensor, time: &Tensor, given: &Given, train: bool) -> Result<Tensor, NetError> {
+        given.check_taken(&["labels", "vector", "image"])?;
+        let mut shape = self.shape.clone();
+        let size = x.size();
+        if self.any_size && size.len() == shape.len() + 1 && size[2..].iter().all(|n| *n > 0) {
+            shape[1..].copy_from_slice(&size[2..]);
+        }
+        check_input(x, time, &shape)?;
+        let channels = self.net.condition_channels;
+        let wide = match given.image() {
+            Some(image) if channels > 0 => append_channels(x, image, channels)?,
+            None if channels == 0 => x.shallow_clone(),
+            image => {
+                return Err(NetError::Value {
+                    what: "image given to the network",
+                    value: image.map_or("none", |_| "one").to_owned(),
+                    need: format!("net.condition_channels = {channels} of them a row"),
+                });
+            }
         };
-        let mut out = self.net.forward(&padded, time, train)?;
-        for (axis, &size) in self.shape.iter().enumerate().skip(1) {
+        // As libtorch wants it: from the last axis to the first, before and after.
+        let missing = |n: i64| round_up(n, self.stride) - n;
+        let pad: Vec<i64> = shape[1..].iter().rev().flat_map(|&n| [0, missing(n)]).collect();
+        if pad.iter().all(|&n| n == 0) {
+            return self.net.forward(&wide, time, given, train);
+        }
+        let padded = match pad.len() {
+            2 => wide.f_replication_pad1d(pad.as_slice())?,
+            _ => wide.f_replication_pad2d(pad.as_slice())?,
+        };
+        let mut out = self.net.forward(&padded, time, given, train)?;
+        for (axis, &size) in shape.iter().enumerate().skip(1) {
             out = out.f_narrow(axis as i64 + 1, 0, size)?;
         }
         Ok(out.f_contiguous()?)
+    }
+}
+
+impl ScoreNet for PaddedUnet {
+    fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
+        self.forward(x, time, &Given::default(), train)
+    }
+
+    fn forward_given(
+        &self,
+        x: &Tensor,
+        time: &Tensor,
+        given: &Given,
+        train: bool,
+    ) -> Result<Tensor, NetError> {
+        self.forward(x, time, given, train)
+    }
+
+    fn classes(&self) -> i64 {
+        self.net.condition.classes()
     }
 }
 

@@ -4,7 +4,7 @@
 use super::{Resample, UnetConfig};
 use crate::NetError;
 use crate::embed::{Embedding, TimeEmbedding};
-use crate::layers::{Attention, Conv, GroupNorm, Residual, ResidualOptions, Space};
+use crate::layers::{Attention, Condition, Conv, GroupNorm, Residual, ResidualOptions, Space};
 
 /// One stage of the body, in the order of evaluation.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -27,6 +27,10 @@ pub(crate) enum Stage {
 #[derive(Debug, Clone)]
 pub(crate) struct Plan {
     pub(super) data_channels: i64,
+    /// Channels of an image that is told.
+    pub(super) condition_channels: i64,
+    pub(super) condition_size: i64,
+    pub(super) classes: i64,
     pub(super) channels: i64,
     pub(super) embed_features: i64,
     pub(super) embedding: Embedding,
@@ -82,6 +86,19 @@ impl Plan {
                 ));
             }
         }
+        for (key, value) in [
+            ("classes", config.classes),
+            ("condition_size", config.condition_size),
+            ("condition_channels", config.condition_channels),
+        ] {
+            if !(0..=65_536).contains(&value) {
+                return Err(NetError::config(
+                    key,
+                    value,
+                    "give a whole number from 0 (none) to 65536",
+                ));
+            }
+        }
         if config.kernel < 1 || config.kernel > 63 || config.kernel % 2 == 0 {
             return Err(NetError::config(
                 "kernel",
@@ -132,6 +149,9 @@ impl Plan {
         }
         Ok(Plan {
             data_channels,
+            condition_channels: config.condition_channels,
+            condition_size: config.condition_size,
+            classes: config.classes,
             channels,
             // Even, and at least two frequencies.
             embed_features: (channels + channels % 2).max(4),
@@ -168,7 +188,13 @@ impl Plan {
             Stage::Push | Stage::Concat => 0,
         });
         Ok(TimeEmbedding::param_count(self.embed_features, embed)
-            + Conv::param_count(space, self.data_channels, self.channels, kernel)
+            + Condition::param_count(self.classes, self.condition_size, embed)
+            + Conv::param_count(
+                space,
+                self.data_channels + self.condition_channels,
+                self.channels,
+                kernel,
+            )
             + stages.sum::<u64>()
             + GroupNorm::param_count(self.channels_out())
             + Conv::param_count(space, self.channels_out(), self.data_channels, kernel))

@@ -1,6 +1,6 @@
 //! Fixtures of networks: `NAME.json` (configuration, tensors in construction order, gradient norms) beside
 //! `NAME.io.safetensors` (inputs and outputs) and, where they are not computed, `NAME.weights.safetensors`.
-#![allow(dead_code)]
+#![allow(dead_code, clippy::print_stderr)]
 
 use std::collections::BTreeMap;
 use std::fmt;

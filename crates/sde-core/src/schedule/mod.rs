@@ -8,6 +8,7 @@ mod cosine;
 mod exponential;
 mod linear;
 mod numeric;
+mod scaled_linear;
 mod steps;
 mod table;
 
@@ -16,6 +17,7 @@ pub use cosine::Cosine;
 pub use exponential::Exponential;
 pub use linear::Linear;
 pub use numeric::Numeric;
+pub use scaled_linear::ScaledLinear;
 pub use steps::Steps;
 pub use table::Table;
 

@@ -4,9 +4,10 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use clap::Args as ClapArgs;
+use clap::{Args as ClapArgs, ValueEnum};
 use serde_json::json;
-use solvers::{HostBatch, HostOptions, MixtureScore, Real, Sampler, SolveStats, sample_chunks, simd};
+use solvers::simd::{self, Level};
+use solvers::{HostBatch, HostOptions, MixtureScore, Real, Sampler, SolveStats, sample_chunks};
 
 use crate::files::{Failure, Problem, read_sampler};
 
@@ -34,18 +35,51 @@ pub struct Args {
     /// Single precision.
     #[arg(long)]
     f32: bool,
-    /// Run without AVX2, with what the program was compiled for.
-    #[arg(long)]
+    /// Instruction set; the best of the processor where absent. The samples have the same bits with each.
+    #[arg(long, value_enum)]
+    instruction_set: Option<InstructionSet>,
+    /// The same as --instruction-set baseline: what the program was compiled for.
+    #[arg(long, conflicts_with = "instruction_set")]
     baseline: bool,
     /// Print one line of JSON.
     #[arg(long)]
     json: bool,
 }
 
+/// Values of `--instruction-set`.
+#[derive(Clone, Copy, ValueEnum)]
+enum InstructionSet {
+    /// What the program was compiled for.
+    Baseline,
+    /// AVX2, without AVX-512.
+    Avx2,
+    /// AVX-512.
+    Avx512,
+}
+
+/// Sets the level. A set that the processor lacks is refused: something else would be measured.
+fn set_level(set: InstructionSet) -> Result<(), Failure> {
+    let (level, name) = match set {
+        InstructionSet::Baseline => (Level::Baseline, "baseline"),
+        InstructionSet::Avx2 => (Level::Avx2, "avx2"),
+        InstructionSet::Avx512 => (Level::Best, "avx512"),
+    };
+    simd::set_level(level);
+    if simd::level_name() == name {
+        return Ok(());
+    }
+    simd::set_level(Level::Best);
+    Err(format!(
+        "--instruction-set {name}: this processor lacks it; its best is {}",
+        simd::level_name()
+    ))
+}
+
 /// Runs the command.
 pub fn run(args: &Args) -> Result<(), Failure> {
-    if args.baseline {
-        simd::set_level(simd::Level::Baseline);
+    let baseline = args.baseline.then_some(InstructionSet::Baseline);
+    if let Some(set) = args.instruction_set.or(baseline) {
+        set_level(set)?;
     }
     let (mut seconds, stats) = if args.f32 {
         measure::<f32>(args)?

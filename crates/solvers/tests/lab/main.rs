@@ -6,6 +6,7 @@ mod accuracy;
 mod harness;
 mod logp;
 mod mistakes;
+mod throughput;
 
 use ndarray::{Array3, Ix3};
 use ndarray_npy::{ReadNpyExt, WriteNpyExt};

@@ -1,18 +1,24 @@
 //! Whatever numbers stand in a table: the sampler is built and gives finite samples, or there is an error of one line. Never a panic,
 //! a hang or a NaN in silence.
 
+use std::collections::BTreeSet;
+
 use proptest::prelude::*;
-use proptest::test_runner::RngSeed;
+use proptest::strategy::ValueTree;
+use proptest::test_runner::{RngSeed, TestRunner};
 use sde_core::GridConfig;
 use solvers::HostNoise;
 use solvers::config::{
-    CorrectorKind, DdimConfig, Dpm2Config, DpmMode, DpmSolverConfig, HeunConfig, LangevinConfig, OdeConfig,
-    OdeMethod, PcConfig, PredictorKind, SamplerConfig,
+    AdaptiveSdeConfig, ClipConfig, CorrectorKind, DdimConfig, Dpm2AncestralConfig, Dpm2Config, DpmMode,
+    DpmSolverConfig, Dpmpp2mSdeConfig, Dpmpp2sAncestralConfig, Dpmpp3mSdeConfig, DpmppSdeConfig,
+    EulerAncestralConfig, EulerConfig, HeunConfig, LangevinConfig, OdeConfig, OdeMethod, PcConfig,
+    PredictorKind, SamplerConfig,
 };
 use solvers::exponential::{Curvature, Prediction};
 use solvers::sampler::Final;
+use solvers::stochastic::SecondOrder;
 
-use crate::common::{Batch, oracle, prior, rows, run, sde};
+use crate::common::{Batch, config, oracle, prior, rows, run, sde};
 
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![
@@ -40,17 +46,26 @@ fn grid() -> impl Strategy<Value = Option<GridConfig>> {
     ]
 }
 
+fn clip() -> impl Strategy<Value = Option<ClipConfig>> {
+    prop_oneof![
+        6 => Just(None),
+        1 => (number(), number()).prop_map(|(min, max)| Some(ClipConfig::Static { min, max })),
+        1 => number().prop_map(|quantile| Some(ClipConfig::Dynamic { quantile })),
+    ]
+}
+
 fn choice<T: Clone + std::fmt::Debug + 'static>(values: &[T]) -> impl Strategy<Value = T> + use<T> {
     proptest::sample::select(values.to_vec())
 }
 
-/// Steps, ends, ending and grid.
+/// Steps, ends, ending, grid and clipping.
 type Common = (
     Option<usize>,
     Option<f64>,
     Option<f64>,
     Option<Final>,
     Option<GridConfig>,
+    Option<ClipConfig>,
 );
 
 fn common() -> impl Strategy<Value = Common> {
@@ -62,159 +77,188 @@ fn common() -> impl Strategy<Value = Common> {
         end(),
         last,
         grid(),
+        clip(),
     )
+}
+
+/// The keys of one kind, and whether it takes the common `steps` and `grid`.
+type Own = BoxedStrategy<(SamplerConfig, bool)>;
+
+fn fixed<T: Into<SamplerConfig> + std::fmt::Debug + 'static>(
+    table: impl Strategy<Value = T> + 'static,
+) -> Own {
+    table.prop_map(|table| (table.into(), true)).boxed()
+}
+
+fn usual(value: f64) -> impl Strategy<Value = f64> {
+    prop_oneof![2 => Just(value), 1 => number()]
+}
+
+fn maybe() -> impl Strategy<Value = Option<f64>> {
+    proptest::option::weighted(0.4, number())
+}
+
+/// The keys of `[sampler]` that every kind has. The match is over all kinds: one more does not compile until it stands here.
+fn with((mut table, grids): (SamplerConfig, bool), common: Common) -> SamplerConfig {
+    let (steps, t_start, t_end, final_step, grid, clip_x0) = common;
+    macro_rules! fill {
+        ($($kind:ident)*) => {
+            match &mut table {
+                $(SamplerConfig::$kind(t) => {
+                    (t.t_start, t.t_end, t.final_step, t.clip_x0) = (t_start, t_end, final_step, clip_x0);
+                    (t.steps, t.grid) = (steps.filter(|_| grids), grid.filter(|_| grids));
+                })*
+            }
+        };
+    }
+    fill!(Pc Ode Heun Ddim DpmSolver Langevin Euler Dpm2 Lms Deis Ipndm Unipc EulerAncestral Dpm2Ancestral Dpmpp2sAncestral
+        DpmppSde Dpmpp2mSde Dpmpp3mSde AdaptiveSde);
+    table
 }
 
 fn tables() -> impl Strategy<Value = SamplerConfig> {
-    use {CorrectorKind as C, OdeMethod as M, PredictorKind as P};
+    let kinds: Vec<Own> = [
+        vec![pc(), langevin(), ode(), ddim(), dpm_solver(), adaptive_sde()],
+        churned(),
+        multistep(),
+        stochastic(),
+    ]
+    .concat();
+    (proptest::strategy::Union::new(kinds), common()).prop_map(|(own, common)| with(own, common))
+}
+
+fn pc() -> Own {
+    use {CorrectorKind as C, PredictorKind as P};
     let predictors = choice(&[P::EulerMaruyama, P::ReverseDiffusion, P::Ancestral, P::None]);
     let correctors = choice(&[C::None, C::Langevin, C::BatchLangevin, C::Ald]);
-    let usual = |value| prop_oneof![2 => Just(value), 1 => number()];
-    let pc = (
-        common(),
-        predictors,
-        correctors,
-        usual(0.16),
-        0_u32..4,
-        usual(1.0),
+    let own = (predictors, correctors, usual(0.16), 0_u32..4, usual(1.0));
+    fixed(
+        own.prop_map(|(predictor, corrector, snr, corrector_steps, eta)| PcConfig {
+            predictor,
+            corrector,
+            snr,
+            corrector_steps,
+            eta,
+            ..PcConfig::default()
+        }),
     )
-        .prop_map(
-            |((steps, t_start, t_end, final_step, grid), predictor, corrector, snr, corrector_steps, eta)| {
-                let own = PcConfig {
-                    predictor,
-                    corrector,
-                    snr,
-                    corrector_steps,
-                    eta,
-                    ..PcConfig::default()
-                };
-                SamplerConfig::Pc(PcConfig {
-                    steps,
-                    t_start,
-                    t_end,
-                    final_step,
-                    grid,
-                    ..own
-                })
-            },
-        );
+}
+
+fn langevin() -> Own {
+    fixed(
+        (usual(0.16), 0_u32..4).prop_map(|(snr, corrector_steps)| LangevinConfig {
+            snr,
+            corrector_steps,
+            ..LangevinConfig::default()
+        }),
+    )
+}
+
+fn ode() -> Own {
+    use OdeMethod as M;
     let methods = choice(&[M::Euler, M::Heun, M::Midpoint, M::Rk4, M::Bosh3, M::Dp5, M::Tsit5]);
-    let maybe = || proptest::option::weighted(0.4, number());
     let limit = proptest::option::weighted(0.2, 0_u64..40);
     let saved = proptest::option::weighted(0.2, proptest::collection::vec(number(), 0..4));
-    let ode = (common(), methods, maybe(), maybe(), limit, maybe(), saved, 0..4).prop_map(
-        |(
-            (steps, t_start, t_end, final_step, grid),
+    let own = (methods, maybe(), maybe(), limit, maybe(), saved, 0..4);
+    own.prop_map(|(method, rtol, atol, max_steps, min_step, save_at, kind)| {
+        let adaptive = matches!(method, M::Bosh3 | M::Dp5 | M::Tsit5) && kind > 0;
+        let table = OdeConfig {
+            rtol: rtol.filter(|_| adaptive),
+            atol: atol.filter(|_| adaptive),
+            max_steps: max_steps.filter(|_| adaptive),
+            min_step: min_step.filter(|_| adaptive),
+            save_at: save_at.filter(|_| adaptive),
             method,
+            ..OdeConfig::default()
+        };
+        (table.into(), !adaptive)
+    })
+    .boxed()
+}
+
+/// The kinds with churn, which have the same keys.
+fn churned() -> Vec<Own> {
+    macro_rules! churned {
+        ($($config:ident)*) => {
+            vec![$(fixed((usual(0.0), usual(0.0), usual(f64::INFINITY), usual(1.0)).prop_map(
+                |(s_churn, s_min, s_max, s_noise)| $config { s_churn, s_min, s_max, s_noise, ..$config::default() },
+            ))),*]
+        };
+    }
+    churned!(HeunConfig EulerConfig Dpm2Config)
+}
+
+/// The multistep kinds, which have an order.
+fn multistep() -> Vec<Own> {
+    let orders = |kind: &'static str| {
+        let own = (0_usize..6).prop_map(move |order| config(&format!("kind = \"{kind}\"\norder = {order}")));
+        fixed(own)
+    };
+    ["lms", "deis", "ipndm", "unipc"].map(orders).to_vec()
+}
+
+/// The stochastic kinds on a grid.
+fn stochastic() -> Vec<Own> {
+    macro_rules! noisy {
+        ($($config:ident)*) => {
+            vec![$(fixed((usual(1.0), usual(1.0)).prop_map(|(eta, s_noise)| $config { eta, s_noise, ..$config::default() }))),*]
+        };
+    }
+    let mut kinds = noisy!(EulerAncestralConfig Dpm2AncestralConfig Dpmpp2sAncestralConfig Dpmpp3mSdeConfig);
+    let solvers = choice(&[SecondOrder::Midpoint, SecondOrder::Heun]);
+    kinds.push(fixed((usual(1.0), usual(1.0), solvers).prop_map(
+        |(eta, s_noise, solver)| Dpmpp2mSdeConfig {
+            eta,
+            s_noise,
+            solver,
+            ..Dpmpp2mSdeConfig::default()
+        },
+    )));
+    kinds.push(fixed((usual(1.0), usual(1.0), usual(0.5)).prop_map(
+        |(eta, s_noise, r)| DpmppSdeConfig {
+            eta,
+            s_noise,
+            r,
+            ..DpmppSdeConfig::default()
+        },
+    )));
+    kinds
+}
+
+fn adaptive_sde() -> Own {
+    let limit = prop_oneof![4 => 0_u64..60, 1 => Just(10_000)];
+    let own = (
+        usual(0.05),
+        usual(0.05),
+        usual(1.0),
+        usual(0.9),
+        limit,
+        usual(0.0),
+        0..8,
+    );
+    own.prop_map(|(rtol, atol, eta, safety, max_steps, min_step, given)| {
+        let table = AdaptiveSdeConfig {
             rtol,
             atol,
+            eta,
+            safety,
             max_steps,
             min_step,
-            save_at,
-            kind,
-        )| {
-            let adaptive = matches!(method, M::Bosh3 | M::Dp5 | M::Tsit5) && kind > 0;
-            SamplerConfig::Ode(OdeConfig {
-                steps: steps.filter(|_| !adaptive),
-                grid: grid.filter(|_| !adaptive),
-                rtol: rtol.filter(|_| adaptive),
-                atol: atol.filter(|_| adaptive),
-                max_steps: max_steps.filter(|_| adaptive),
-                min_step: min_step.filter(|_| adaptive),
-                save_at: save_at.filter(|_| adaptive),
-                t_start,
-                t_end,
-                final_step,
-                method,
-                ..OdeConfig::default()
-            })
-        },
-    );
-    let heun = (common(), usual(0.0), usual(0.0), usual(f64::INFINITY), usual(1.0)).prop_map(
-        |((steps, t_start, t_end, final_step, grid), s_churn, s_min, s_max, s_noise)| {
-            SamplerConfig::Heun(HeunConfig {
-                steps,
-                t_start,
-                t_end,
-                final_step,
-                s_churn,
-                s_min,
-                s_max,
-                s_noise,
-                grid,
-                ..HeunConfig::default()
-            })
-        },
-    );
-    let langevin = (common(), usual(0.16), 0_u32..4).prop_map(
-        |((steps, t_start, t_end, final_step, grid), snr, corrector_steps)| {
-            SamplerConfig::Langevin(LangevinConfig {
-                steps,
-                t_start,
-                t_end,
-                final_step,
-                snr,
-                corrector_steps,
-                grid,
-                ..LangevinConfig::default()
-            })
-        },
-    );
-    // The multistep kinds have the same keys but for the order.
-    let multistep = (common(), choice(&["lms", "deis", "ipndm", "unipc"]), 0_usize..6).prop_map(
-        |((steps, t_start, t_end, final_step, grid), kind, order)| {
-            let mut table: SamplerConfig =
-                toml::from_str(&format!("kind = \"{kind}\"\norder = {order}")).expect("written here");
-            macro_rules! fill {
-                ($table:ident) => {{
-                    ($table.steps, $table.t_start, $table.t_end) = (steps, t_start, t_end);
-                    ($table.final_step, $table.grid) = (final_step, grid);
-                }};
-            }
-            match &mut table {
-                SamplerConfig::Lms(t) => fill!(t),
-                SamplerConfig::Deis(t) => fill!(t),
-                SamplerConfig::Ipndm(t) => fill!(t),
-                SamplerConfig::Unipc(t) => fill!(t),
-                _ => unreachable!("of the list above"),
-            }
-            table
-        },
-    );
-    let dpm2 = (common(), usual(0.0), usual(0.0), usual(f64::INFINITY), usual(1.0)).prop_map(
-        |((steps, t_start, t_end, final_step, grid), s_churn, s_min, s_max, s_noise)| {
-            SamplerConfig::Dpm2(Dpm2Config {
-                steps,
-                t_start,
-                t_end,
-                final_step,
-                s_churn,
-                s_min,
-                s_max,
-                s_noise,
-                grid,
-                ..Dpm2Config::default()
-            })
-        },
-    );
-    prop_oneof![pc, ode, heun, langevin, multistep, dpm2, ddim(), dpm_solver()]
-}
-
-fn ddim() -> impl Strategy<Value = SamplerConfig> {
-    (common(), number()).prop_map(|((steps, t_start, t_end, final_step, grid), eta)| {
-        SamplerConfig::Ddim(DdimConfig {
-            steps,
-            t_start,
-            t_end,
-            final_step,
-            grid,
-            eta,
-            ..DdimConfig::default()
-        })
+            ..AdaptiveSdeConfig::default()
+        };
+        (table.into(), given == 0)
     })
+    .boxed()
 }
 
-fn dpm_solver() -> impl Strategy<Value = SamplerConfig> {
+fn ddim() -> Own {
+    fixed(number().prop_map(|eta| DdimConfig {
+        eta,
+        ..DdimConfig::default()
+    }))
+}
+
+fn dpm_solver() -> Own {
     use DpmMode as M;
     let method = (
         0_u8..5,
@@ -223,39 +267,46 @@ fn dpm_solver() -> impl Strategy<Value = SamplerConfig> {
         proptest::option::of(any::<bool>()),
         proptest::option::of(choice(&[Curvature::Published, Curvature::Full])),
     );
-    let maybe = || proptest::option::weighted(0.4, number());
-    let limits = (
-        maybe(),
-        maybe(),
-        proptest::option::weighted(0.8, 0_u64..60),
-        maybe(),
-    );
-    (common(), method, limits).prop_map(|(common, method, (rtol, atol, max_steps, min_step))| {
-        let (steps, t_start, t_end, final_step, grid) = common;
+    let limit = proptest::option::weighted(0.8, 0_u64..60);
+    let own = (method, maybe(), maybe(), limit, maybe());
+    own.prop_map(|(method, rtol, atol, max_steps, min_step)| {
         let (order, mode, algorithm, lower_order_final, curvature) = method;
         let adaptive = mode == M::Adaptive;
-        SamplerConfig::DpmSolver(DpmSolverConfig {
+        let table = DpmSolverConfig {
             order: Some(order),
             mode,
             algorithm,
             lower_order_final: lower_order_final.filter(|_| !adaptive),
             curvature: curvature.filter(|_| !adaptive && order == 3),
-            steps: steps.filter(|_| !adaptive),
-            grid: grid.filter(|_| !adaptive),
             rtol: rtol.filter(|_| adaptive),
             atol: atol.filter(|_| adaptive),
             max_steps: max_steps.filter(|_| adaptive),
             min_step: min_step.filter(|_| adaptive),
-            t_start,
-            t_end,
-            final_step,
             ..DpmSolverConfig::default()
-        })
+        };
+        (table.into(), !adaptive)
     })
+    .boxed()
+}
+
+/// A kind that is missing above is missed here.
+#[test]
+fn every_kind_is_drawn() {
+    let (mut runner, tables) = (TestRunner::deterministic(), tables());
+    let drawn: BTreeSet<&str> = (0..1000)
+        .map(|_| {
+            tables
+                .new_tree(&mut runner)
+                .expect("nothing is filtered")
+                .current()
+                .kind()
+        })
+        .collect();
+    assert_eq!(drawn, SamplerConfig::KINDS.iter().copied().collect());
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 3000, failure_persistence: None, rng_seed: RngSeed::Fixed(7), ..ProptestConfig::default() })]
 
     #[test]
     fn any_table_gives_samples_or_a_line(table in tables(), kind in choice(&["vp", "subvp", "ve", "edm"])) {

@@ -11,6 +11,9 @@ fn main() -> ExitCode {
         sample: commands::sample,
         checkpoint: commands::checkpoint,
         report: commands::report,
+        import: commands::import,
+        export: commands::export,
+        net: commands::net,
     };
     run(std::env::args_os(), &commands)
 }

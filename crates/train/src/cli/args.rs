@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use clap::{Args, Parser, Subcommand};
 
 use super::DeviceArg;
+use super::model_args::{ExportArgs, ImportArgs, NetCommand, Place};
 use crate::TrainError;
 use crate::config::{Loaded, Override, load_file, load_text};
 
@@ -32,7 +33,7 @@ pub(super) enum Command {
     Train(TrainArgs),
     /// Draw samples from a trained model
     #[command(
-        override_usage = "sde sample --run RUN_DIR [OPTIONS] [--sampler.KEY VALUE]...",
+        override_usage = "sde sample --run RUN_DIR|--model DIR [OPTIONS] [--sampler.KEY VALUE]...",
         after_help = "Any key of the sampler can be given as an argument, for example --sampler.steps 100."
     )]
     Sample(SampleArgs),
@@ -45,6 +46,19 @@ pub(super) enum Command {
     Checkpoint(CheckpointArgs),
     /// Write a page that shows a run, report.html
     Report(ReportArgs),
+    /// Make a model folder of a network that another program trained
+    #[command(
+        after_help = "score-sde needs the model's configuration in score_sde's own field names, as JSON or TOML: the \
+                      tables model, data and training, or all fields in one table."
+    )]
+    Import(ImportArgs),
+    /// Write a model in the files of another program
+    Export(ExportArgs),
+    /// Describe or evaluate a network by itself
+    Net {
+        #[command(subcommand)]
+        command: NetCommand,
+    },
 }
 
 /// Arguments of `sde train`.
@@ -108,13 +122,13 @@ impl TrainArgs {
 /// Arguments of `sde sample`.
 #[derive(Debug, Clone, Default, Args)]
 pub struct SampleArgs {
-    /// Run folder with the trained model
-    #[arg(long, value_name = "RUN_DIR")]
-    pub run: PathBuf,
+    /// The model.
+    #[command(flatten)]
+    pub place: Place,
     /// Number of samples
     #[arg(long, value_name = "N", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
     pub n: u64,
-    /// Seed of the noise; the run's own if not given
+    /// Seed of the noise; the run's own, or 0, if not given
     #[arg(long, value_name = "SEED")]
     pub seed: Option<u64>,
     /// Rows that go through the network at a time; changes memory and speed, not the samples
@@ -138,22 +152,22 @@ pub struct SampleArgs {
 }
 
 impl SampleArgs {
-    /// The configuration of the run with the sampler's overrides.
+    /// Refuses overrides of anything but the sampler.
     ///
     /// # Errors
-    /// As [`load_file`]; a run folder without a configuration; an override of anything but the sampler.
-    pub fn load(&self) -> Result<Loaded, TrainError> {
-        if let Some(other) = self
+    /// [`TrainError::Usage`].
+    pub fn check(&self) -> Result<(), TrainError> {
+        match self
             .overrides
             .iter()
             .find(|o| o.key.split('.').next() != Some("sampler"))
         {
-            return Err(TrainError::Usage(format!(
+            None => Ok(()),
+            Some(other) => Err(TrainError::Usage(format!(
                 "{}: a trained model keeps its configuration; sde sample takes --sampler.KEY VALUE only",
                 other.argument
-            )));
+            ))),
         }
-        load_run(&self.run, &self.overrides)
     }
 }
 
@@ -206,7 +220,11 @@ pub enum DataCommand {
     },
 }
 
-fn load_run(run: &Path, overrides: &[Override]) -> Result<Loaded, TrainError> {
+/// The configuration of a run folder, with overrides.
+///
+/// # Errors
+/// As [`load_file`]; a run folder without a configuration.
+pub fn load_run(run: &Path, overrides: &[Override]) -> Result<Loaded, TrainError> {
     let config = run.join("config.toml");
     if !config.is_file() {
         let reason = match (run.exists(), run.is_dir()) {

@@ -3,6 +3,7 @@
 mod args;
 mod data;
 mod device;
+mod model_args;
 mod output;
 mod overrides;
 #[cfg(test)]
@@ -14,8 +15,11 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use args::{CheckpointArgs, DataCommand, ReportArgs, SampleArgs, TrainArgs};
+pub use args::{CheckpointArgs, DataCommand, ReportArgs, SampleArgs, TrainArgs, load_run};
 pub use device::DeviceArg;
+pub use model_args::{
+    ExportArgs, ExportTo, ImportArgs, ImportFrom, NetCommand, NetForwardArgs, NetInfoArgs, Place,
+};
 pub use output::{error_lines, print_line};
 
 use crate::TrainError;
@@ -44,6 +48,12 @@ pub struct Commands {
     pub checkpoint: Run<CheckpointArgs>,
     /// `sde report`.
     pub report: Run<ReportArgs>,
+    /// `sde import`.
+    pub import: Run<ImportArgs>,
+    /// `sde export`.
+    pub export: Run<ExportArgs>,
+    /// `sde net`.
+    pub net: Run<NetCommand>,
 }
 
 /// Runs the program with its arguments (the first is the program's name).
@@ -78,6 +88,9 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, commands: &Commands) -> Re
         Command::Sample(args) => (commands.sample)(&SampleArgs { overrides, ..args }),
         Command::Checkpoint(args) => (commands.checkpoint)(&args),
         Command::Report(args) => (commands.report)(&args),
+        Command::Import(args) => (commands.import)(&args),
+        Command::Export(args) => (commands.export)(&args),
+        Command::Net { command } => (commands.net)(&command),
         Command::Data { command } => data::run(&command).map(|()| DONE),
     }
 }

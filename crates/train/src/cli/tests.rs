@@ -73,9 +73,19 @@ fn dispatched(args: &[&str]) -> Result<u8, TrainError> {
             args.load()
                 .map(|loaded| u8::try_from(loaded.config.seed).unwrap_or(99))
         },
-        sample: |args| args.load().map(|_| 0),
+        sample: |args| {
+            args.check()?;
+            let run = args.place.run.clone().unwrap_or_default();
+            super::load_run(&run, &args.overrides).map(|_| 0)
+        },
         checkpoint: |_| Ok(super::INTERRUPTED),
         report: |args| args.load().map(|_| 0),
+        import: |args| Ok(if args.raw { 10 } else { 11 }),
+        export: |_| Ok(12),
+        net: |command| match command {
+            super::NetCommand::Info(_) => Ok(13),
+            super::NetCommand::Forward(_) => Ok(14),
+        },
     };
     super::dispatch(strings(args), &commands)
 }
@@ -101,6 +111,27 @@ fn usage_errors_are_2_and_help_is_0() {
         &["sde", "data", "info"],
         &["sde", "report"],
         &["sde", "report", "--run", "a", "--seed", "1"],
+        &["sde", "sample", "--run", "a", "--model", "b"],
+        &["sde", "import", "a", "--out", "b"],
+        &["sde", "import", "--from", "score-sde", "--out", "b"],
+        &["sde", "import", "--from", "score-sde", "a"],
+        &["sde", "import", "--from", "keras", "a", "--out", "b"],
+        &["sde", "export", "--to", "diffusers", "--out", "b"],
+        &[
+            "sde",
+            "export",
+            "--to",
+            "diffusers",
+            "--run",
+            "a",
+            "--model",
+            "c",
+            "--out",
+            "b",
+        ],
+        &["sde", "net"],
+        &["sde", "net", "info"],
+        &["sde", "net", "forward", "--model", "a", "--input", "b"],
     ] {
         assert_eq!(code(args), super::USAGE, "{args:?}");
     }
@@ -126,6 +157,23 @@ fn failures_are_1_and_commands_give_their_own_code() {
     assert_eq!(code(&["sde", "train", "--seed", "7"]), 7);
     assert_eq!(code(&["sde", "checkpoint", "--run", "x"]), super::INTERRUPTED);
     assert_eq!(code(&["sde", "data", "list"]), super::DONE);
+    let import = ["sde", "import", "--from", "score-sde", "a.pth", "--out", "b"];
+    assert_eq!(code(&import), 11);
+    assert_eq!(
+        code(&[&import[..], &["--raw", "--model-config", "c.json"]].concat()),
+        10
+    );
+    assert_eq!(
+        code(&["sde", "export", "--to", "diffusers", "--model", "a", "--out", "b"]),
+        12
+    );
+    assert_eq!(code(&["sde", "net", "info", "--run", "a"]), 13);
+    assert_eq!(
+        code(&[
+            "sde", "net", "forward", "--model", "a", "--input", "b", "--output", "c"
+        ]),
+        14
+    );
     let error = dispatched(&["sde", "sample", "--run", absent])
         .unwrap_err()
         .to_string();

@@ -1,11 +1,17 @@
 //! What the commands of the `sde` program do.
 
 mod checkpoint;
+mod export;
+mod import;
+mod net;
 mod report;
 mod sample;
 mod train;
 
 pub use checkpoint::checkpoint;
+pub use export::export;
+pub use import::import;
+pub use net::net;
 pub use report::report;
 pub use sample::sample;
 pub use train::train;

@@ -2,31 +2,34 @@
 
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::time::Instant;
 
-use score_nets::{TensorState, named_tensors, weights};
+use score_nets::TensorState;
 use serde::Serialize;
 use solvers::Sampler;
-use tch::nn::VarStore;
+use tch::Device;
 
 use super::{print_json, set_up};
-use crate::TrainError;
-use crate::checkpoint::Store;
-use crate::cli::{DONE, INTERRUPTED, SampleArgs};
+use crate::cli::{DONE, INTERRUPTED, SampleArgs, load_run};
+use crate::config::load_text;
+use crate::data::Scaling;
 use crate::log::ProgressReport;
+use crate::model::OpenModel;
 use crate::sample::{Model, SampleOptions};
 use crate::trainer::StopFlag;
 use crate::trainer::artefacts::{write_array, write_picture};
 use crate::trainer::memory::peak_memory_mb;
+use crate::{RunConfig, TrainError};
 
 /// What was drawn; one line of JSON.
 #[derive(Debug, Clone, PartialEq, Serialize)]
 struct SampleSummary {
-    /// The run folder.
-    run_dir: PathBuf,
-    /// Step of the checkpoint.
-    step: u64,
+    /// The run folder, if it is one.
+    run_dir: Option<PathBuf>,
+    /// The model folder, if it is one.
+    model_dir: Option<PathBuf>,
+    /// Steps that the weights have behind them, where that is known.
+    step: Option<u64>,
     /// Samples drawn.
     samples: u64,
     /// Network evaluations a batch.
@@ -45,39 +48,23 @@ struct SampleSummary {
     peak_memory_mb: Option<f64>,
 }
 
-/// Draws samples with the averaged weights of the newest whole checkpoint; the answer is the exit code. Where neither
-/// `--out` nor `--png` is given, `sampled.npz` and `sampled.png` go into the run folder.
+/// Draws samples from a model folder, or with the averaged weights of the newest whole checkpoint of a run; the answer is
+/// the exit code. Where neither `--out` nor `--png` is given, `sampled.npz` and `sampled.png` go into that folder.
 ///
 /// # Errors
-/// The folder is no run, has no whole checkpoint, or the sampler or a file fails.
+/// The folder is no run and no model, has no whole checkpoint, or the sampler or a file fails.
 pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
-    let run_dir = &args.run;
-    let config = args.load()?.config;
+    args.check()?;
     let stop = StopFlag::on_signals()?;
-    let data = crate::data::open(&config.data)?;
-    let sde = config.sde.build()?;
-    let precond = config.precond.build(Arc::clone(&sde))?;
+    let (opened, config) = open(args, device)?;
+    let (sde, precond) = opened.card.process(&opened.card_file())?;
     let sampler: Box<dyn Sampler<TensorState>> = config.sampler.build(sde.as_ref())?;
-    let vs = VarStore::new(device);
-    let net = config.net.build(&vs.root(), data.shape())?;
     let mut progress = ProgressReport::new("sampling");
-    let newest = Store::new(run_dir, config.train.keep).newest()?;
-    for (path, error) in &newest.damaged {
-        progress.say(&format!(
-            "warning: checkpoint {} passed over: {error}",
-            path.display()
-        ));
+    for note in &opened.notes {
+        progress.say(note);
     }
-    let Some((checkpoint, state)) = newest.found else {
-        let reason = "holds no whole checkpoint; go on with the run by sde train --resume".to_owned();
-        return Err(TrainError::RunFolder {
-            path: run_dir.clone(),
-            reason,
-        });
-    };
-    weights::load(&checkpoint.join("ema.safetensors"), &named_tensors(&vs))?;
     let (count, seed) = (args.n, args.seed.unwrap_or(config.seed));
     let options = SampleOptions {
         count,
@@ -85,16 +72,18 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         batch: args.batch.unwrap_or(0),
     };
     let model = Model {
-        net: net.as_ref(),
+        net: opened.net.as_ref(),
         precond: &precond,
         sde: sde.as_ref(),
-        shape: data.shape(),
+        shape: &opened.card.data.shape,
         device,
+        condition: &config.condition,
     };
+    let scaling = Scaling::of_card(&opened.card.data);
     let (mut out, mut png) = match (&args.out, &args.png) {
         (None, None) => (
-            Some(run_dir.join("sampled.npz")),
-            Some(run_dir.join("sampled.png")),
+            Some(opened.folder.join("sampled.npz")),
+            Some(opened.folder.join("sampled.png")),
         ),
         (out, png) => (out.clone(), png.clone()),
     };
@@ -110,17 +99,18 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         (out, png) = (None, None);
     } else {
         if let Some(path) = &out {
-            write_array(&samples, data.scaling(), path)?;
+            write_array(&samples, &scaling, path)?;
             progress.say(&format!("samples: {}", path.display()));
         }
         if let Some(path) = &png {
-            write_picture(&samples, data.scaling(), usize::MAX, path)?;
+            write_picture(&samples, &scaling, usize::MAX, path)?;
             progress.say(&format!("picture: {}", path.display()));
         }
     }
     let summary = SampleSummary {
-        run_dir: run_dir.clone(),
-        step: state.step,
+        run_dir: args.place.run.clone(),
+        model_dir: args.place.model.clone(),
+        step: opened.card.origin.step,
         samples: samples.rows() as u64,
         nfe: samples.nfe,
         seconds,
@@ -134,6 +124,33 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         print_json(&summary)?;
     }
     Ok(if samples.stopped { INTERRUPTED } else { DONE })
+}
+
+/// The model, and the configuration whose sampler draws from it. A model folder has no sampler of its own: it gets the
+/// default one on its SDE.
+fn open(args: &SampleArgs, device: Device) -> Result<(OpenModel, RunConfig), TrainError> {
+    if let Some(run) = &args.place.run {
+        let config = load_run(run, &args.overrides)?.config;
+        return Ok((OpenModel::of_run(run, &config, device)?, config));
+    }
+    let folder = args.place.model.as_deref().unwrap_or(Path::new("."));
+    let opened = OpenModel::of_folder(folder, device)?;
+    let file = opened.card_file();
+    let base = RunConfig {
+        sde: opened.card.sde,
+        ..RunConfig::default()
+    };
+    // What the arguments override: the SDE of the card, and the default sampler.
+    let table = toml::Table::try_from(&base).map(|mut table| {
+        table.retain(|key, _| key == "sde" || key == "sampler");
+        table.to_string()
+    });
+    let table = table.map_err(|e| TrainError::Format {
+        path: file.clone(),
+        reason: e.to_string(),
+    })?;
+    let config = load_text(&table, &file, &args.overrides)?.config;
+    Ok((opened, config))
 }
 
 /// Refuses a file that cannot be written before minutes are spent on what shall go into it.

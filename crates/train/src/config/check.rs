@@ -13,7 +13,7 @@ impl RunConfig {
     /// # Errors
     /// [`TrainError::Config`] with the first key whose value is out of range.
     pub fn check(&self, sources: &Sources) -> Result<(), TrainError> {
-        let (o, e, t) = (&self.optim, &self.ema, &self.train);
+        let (o, e, t, c) = (&self.optim, &self.ema, &self.train, &self.condition);
         let all = [
             range(
                 "optim.lr",
@@ -75,6 +75,31 @@ impl RunConfig {
                 t.holdout,
                 (0.0..=0.5).contains(&t.holdout),
                 "need a share of the rows in [0, 0.5]",
+            ),
+            range(
+                "condition.dropout",
+                c.dropout,
+                (0.0..=1.0).contains(&c.dropout),
+                "need a probability in [0, 1]",
+            ),
+            range(
+                "condition.labels",
+                format!("{:?}", c.labels),
+                c.labels.iter().all(|label| *label >= -1),
+                "need classes from 0, or -1 for none",
+            ),
+            range(
+                "condition.guidance_scale",
+                c.guidance_scale,
+                c.guidance_scale.is_finite(),
+                "need a finite number; 1 is no guidance",
+            ),
+            range(
+                "condition.guidance_interval",
+                format!("{:?}", c.guidance_interval),
+                c.guidance_interval
+                    .is_none_or(|[low, high]| low >= 0.0 && low < high),
+                "need two noise levels, the smaller first",
             ),
             range("train.batch", t.batch, t.batch > 0, "need 1 or more"),
             range("train.keep", t.keep, t.keep > 0, "need 1 or more"),

@@ -5,6 +5,7 @@
 //! serialises back: the resolved file alone reproduces the run.
 
 mod check;
+mod condition;
 mod keys;
 mod load;
 mod source;
@@ -12,6 +13,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use condition::ConditionConfig;
 pub use load::{Loaded, Override, load_file, load_text};
 pub use source::{Source, Sources};
 pub use tables::{
@@ -46,6 +48,8 @@ pub struct RunConfig {
     pub precond: PrecondConfig,
     /// The training objective.
     pub loss: LossConfig,
+    /// Classes in training and sampling.
+    pub condition: ConditionConfig,
     /// The optimiser.
     pub optim: OptimConfig,
     /// The moving average of the weights.
@@ -68,6 +72,7 @@ impl Default for RunConfig {
             net: NetConfig::recommended_defaults(&[1, 8, 8]),
             precond: PrecondConfig::default(),
             loss: LossConfig::default(),
+            condition: ConditionConfig::default(),
             optim: OptimConfig::default(),
             ema: EmaConfig::default(),
             train: TrainConfig::default(),

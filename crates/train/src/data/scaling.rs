@@ -1,5 +1,6 @@
 //! The affine map between the values of a data set and those that a model works with.
 
+use score_nets::card::DataCard;
 use serde::{Deserialize, Serialize};
 
 /// `data.scaling`. The usual choice is `symmetric` for VP and subVP, `unit` for VE (Song et al. 2021, appendix C).
@@ -52,6 +53,27 @@ impl Scaling {
     /// For real values with the given range, mean and standard deviation.
     pub fn series(kind: ScalingKind, range: (f64, f64), mean: f64, std: f64) -> Self {
         Self::affine(kind, range, mean, std)
+    }
+
+    /// As a model card states it.
+    pub fn of_card(card: &DataCard) -> Self {
+        Scaling {
+            shift: card.shift,
+            factor: card.factor,
+            range: (card.range[0], card.range[1]),
+            levels: card.levels,
+        }
+    }
+
+    /// For a model card of data of this shape.
+    pub fn to_card(&self, shape: &[i64]) -> DataCard {
+        DataCard {
+            shape: shape.to_vec(),
+            shift: self.shift,
+            factor: self.factor,
+            range: [self.range.0, self.range.1],
+            levels: self.levels,
+        }
     }
 
     fn affine(kind: ScalingKind, range: (f64, f64), mean: f64, std: f64) -> Self {

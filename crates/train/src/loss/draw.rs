@@ -1,9 +1,10 @@
 //! Times and noise of training steps, addressed by (seed, step, slot): a step draws the same numbers whether the
 //! run was resumed, how a batch is cut into pieces, and what was drawn before.
 
+use score_nets::Given;
 use sde_core::TimeDensity;
 use sde_core::time_density::stratified;
-use solvers::noise::{Draw, Purpose, fill_rows_f32, uniform};
+use solvers::noise::{Draw, Purpose, fill_rows_f32, uniform, uniform_at};
 use tch::{Device, Tensor};
 
 /// Everything random that a loss needs for some rows.
@@ -18,6 +19,47 @@ pub struct TrainDraw {
     pub noise: Tensor,
     /// Whether dropout is on.
     pub train: bool,
+    /// What the network is told of each row.
+    pub given: Given,
+    /// Where further random numbers come from.
+    pub origin: Origin,
+}
+
+/// The address of a batch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Origin {
+    /// Seed of the run.
+    pub seed: u64,
+    /// Step and purpose.
+    pub draw: Draw,
+    /// Slot of the first row.
+    pub first_slot: u64,
+}
+
+impl Default for Origin {
+    fn default() -> Self {
+        Self {
+            seed: 0,
+            draw: address(0),
+            first_slot: 0,
+        }
+    }
+}
+
+/// The slot of what a batch draws once; no row has it.
+const SHARED: u64 = 1 << 48;
+
+impl TrainDraw {
+    /// The `k`-th uniform of a row besides its time, on (0, 1): the same however a batch is cut into pieces.
+    pub fn extra(&self, row: usize, k: usize) -> f64 {
+        let slot = self.origin.first_slot + row as u64;
+        uniform_at(self.origin.seed, self.origin.draw, slot, 2 + k)
+    }
+
+    /// The `k`-th uniform of the batch, on (0, 1).
+    pub fn shared(&self, k: usize) -> f64 {
+        uniform_at(self.origin.seed, self.origin.draw, SHARED, 2 + k)
+    }
 }
 
 /// Where times and noise come from.
@@ -76,7 +118,7 @@ impl DrawSource {
         device: Device,
     ) -> TrainDraw {
         // One offset moves all strata of a step; its address is a slot that no row has.
-        let offset = uniform(self.seed, address, 1 << 48);
+        let offset = uniform(self.seed, address, SHARED);
         let (mut times, mut ratios) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         for slot in first_slot..first_slot + rows as u64 {
             let u = if self.stratified {
@@ -100,6 +142,12 @@ impl DrawSource {
             ratios,
             noise,
             train: true,
+            given: Given::default(),
+            origin: Origin {
+                seed: self.seed,
+                draw: address,
+                first_slot,
+            },
         }
     }
 }

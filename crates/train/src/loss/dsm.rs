@@ -98,7 +98,7 @@ impl Loss for Dsm {
         let combine = |a: i64, b: i64| x0.f_mul(&column(a)?)?.f_addcmul(&draw.noise, &column(b)?);
         let input = combine(0, 1).map_err(&fail)?;
         let target = combine(2, 3).map_err(&fail)?;
-        let output = net.forward(&input, &table.get(4), draw.train)?;
+        let output = net.forward_given(&input, &table.get(4), &draw.given, draw.train)?;
         let squared = output
             .f_sub(&target)
             .and_then(|difference| difference.f_square())

@@ -2,9 +2,11 @@
 
 pub mod draw;
 pub mod dsm;
+pub mod patch;
 
-pub use draw::{DrawSource, TrainDraw};
+pub use draw::{DrawSource, Origin, TrainDraw};
 pub use dsm::Dsm;
+pub use patch::PatchLoss;
 
 use std::fmt::Debug;
 

@@ -1,9 +1,10 @@
 //! Rows that are kept out of training, and the loss on them.
 
-use score_nets::ScoreNet;
+use score_nets::{Given, ScoreNet};
 use solvers::noise::{Draw, Purpose, uniform};
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::labels::Labels;
 use crate::loss::{DrawSource, Loss};
 use crate::{Dataset, TrainError, Visit};
 
@@ -46,6 +47,8 @@ impl Holdout {
 #[derive(Debug)]
 pub struct Validation {
     rows: Vec<f32>,
+    /// Class of each row, where the network is told.
+    labels: Option<Vec<i64>>,
     shape: Vec<i64>,
     count: usize,
     batch: usize,
@@ -53,7 +56,8 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Reads the held-out rows of `data` once; `batch` of them go through the network at a time.
+    /// Reads the held-out rows of `data` once; `batch` of them go through the network at a time, with their classes if any are
+    /// given.
     ///
     /// # Errors
     /// The data set fails.
@@ -63,11 +67,13 @@ impl Validation {
         seed: u64,
         batch: usize,
         device: Device,
+        labels: Option<&Labels>,
     ) -> Result<Self, TrainError> {
         let mut rows = vec![0.0; held_out.len() * data.row_len()];
         data.read(held_out, Visit { seed, epoch: 0 }, &mut rows)?;
         Ok(Self {
             rows,
+            labels: labels.map(|labels| labels.of(held_out)),
             shape: data.shape().to_vec(),
             count: held_out.len(),
             batch: batch.clamp(1, held_out.len().max(1)),
@@ -100,7 +106,10 @@ impl Validation {
                 .and_then(|t| t.f_to_device(self.device))
                 .map_err(&fail)?;
             let first = (piece * self.batch) as u64;
-            let draw = draws.validation(first, rows, self.count as u64, &self.shape, self.device);
+            let mut draw = draws.validation(first, rows, self.count as u64, &self.shape, self.device);
+            if let Some(labels) = &self.labels {
+                draw.given = Given::labels(&labels[piece * self.batch..][..rows])?;
+            }
             let per_row = no_grad(|| loss.per_row(net, &x0, &draw))?;
             let part = per_row.f_sum(Kind::Double).and_then(|t| t.f_double_value(&[]));
             sum += part.map_err(&fail)?;

@@ -10,6 +10,7 @@ use super::Trainer;
 use super::signals::StopFlag;
 use crate::TrainError;
 use crate::checkpoint::{RunState, Snapshot, TENSOR_FILES};
+use crate::config::ConditionConfig;
 use crate::sample::{Model, SampleOptions, Samples};
 
 impl Trainer {
@@ -92,6 +93,11 @@ impl Trainer {
         Ok(self.config.sampler.build(self.sde.as_ref())?)
     }
 
+    /// Other classes, or another guidance, for the samples to come.
+    pub fn set_condition(&mut self, condition: ConditionConfig) {
+        self.config.condition = condition;
+    }
+
     /// Draws samples with the averaged weights.
     ///
     /// # Errors
@@ -128,6 +134,7 @@ impl Trainer {
             sde: self.sde.as_ref(),
             shape: self.data.shape(),
             device: self.device,
+            condition: &self.config.condition,
         };
         let samples = model.sample(sampler, options, stop, progress);
         self.params.swap(self.ema.average_mut());

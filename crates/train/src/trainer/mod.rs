@@ -6,6 +6,7 @@ pub mod folder;
 pub mod holdout;
 pub mod hook;
 mod keep;
+pub mod labels;
 pub mod lock;
 pub mod memory;
 pub mod order;

@@ -10,11 +10,12 @@ use tch::{Device, Kind, Tensor, no_grad};
 
 use super::holdout::{Holdout, Validation};
 use super::hook::{Action, Hook, StepMetrics};
+use super::labels::Labels;
 use super::order::Order;
 use crate::checkpoint::RunState;
-use crate::config::{Budget, LossConfig};
+use crate::config::{Budget, LossConfig, NetConfig};
 use crate::ema::Ema;
-use crate::loss::{DrawSource, Dsm, Loss};
+use crate::loss::{DrawSource, Dsm, Loss, PatchLoss};
 use crate::optim::{AdamW, AdamWConfig, FlatParams, Progress, learning_rate};
 use crate::{Dataset, RunConfig, TrainError, Visit};
 
@@ -45,6 +46,7 @@ pub struct Trainer {
     pub(super) device: Device,
     pub(super) batch: Tensor,
     pub(super) rows: Vec<f32>,
+    labels: Option<Labels>,
     _vs: VarStore,
 }
 
@@ -58,7 +60,17 @@ impl Trainer {
         let vs = VarStore::new(device);
         let seed = stream(config.seed, u64::MAX);
         let net = score_nets::seeded(seed, || config.net.build(&vs.root(), data.shape()))?;
-        Self::with_parts(config, data, vs, net)
+        let trainer = Self::with_parts(config, data, vs, net)?;
+        Ok(match &config.net {
+            NetConfig::Patch(patch) => {
+                let whole = trainer.loss;
+                Self {
+                    loss: Box::new(PatchLoss::new(whole, patch.sizes())),
+                    ..trainer
+                }
+            }
+            _ => trainer,
+        })
     }
 
     /// With a data set and a network of the caller's own; `vs` holds the network's variables. Of `config`, the tables
@@ -93,7 +105,15 @@ impl Trainer {
             });
         }
         let device = vs.device();
-        let validation = Validation::new(data.as_ref(), &held_out, config.seed, batch as usize, device)?;
+        let labels = Labels::new(data.as_ref(), net.classes(), config.condition.dropout)?;
+        let validation = Validation::new(
+            data.as_ref(),
+            &held_out,
+            config.seed,
+            batch as usize,
+            device,
+            labels.as_ref(),
+        )?;
         let params = FlatParams::bind(named_parameters(&vs))?;
         let adamw = AdamWConfig {
             beta1: config.optim.betas[0],
@@ -130,6 +150,7 @@ impl Trainer {
                 .map_err(TrainError::tensor("the batch"))?,
             rows: vec![0.0; train.len().min(batch as usize) * row_len],
             train_rows: train,
+            labels,
             config: config.clone(),
             _vs: vs,
             params,
@@ -271,7 +292,7 @@ impl Trainer {
     fn forward(&mut self) -> Result<Tensor, TrainError> {
         let (first, count) = (self.state.images, self.config.train.batch);
         let row_len = self.data.row_len();
-        let mut from = 0;
+        let (mut from, mut all) = (0, Vec::with_capacity(count as usize));
         for (epoch, mut rows) in self.order.pieces(first, count) {
             for row in &mut rows {
                 *row = self.train_rows
@@ -287,6 +308,7 @@ impl Trainer {
                 &mut self.rows[from..to],
             )?;
             from = to;
+            all.extend(rows);
         }
         let fail = TrainError::tensor("the batch");
         let size = self.batch.size();
@@ -295,9 +317,12 @@ impl Trainer {
             .map_err(&fail)?;
         no_grad(|| self.batch.f_copy_(&host)).map_err(&fail)?;
         let rows = usize::try_from(count).expect("invariant: a batch fits in memory");
-        let draw = self
+        let mut draw = self
             .draws
             .draw(self.state.step, 0, rows, count, self.data.shape(), self.device);
+        if let Some(labels) = &self.labels {
+            draw.given = labels.told(&all, &draw)?;
+        }
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
         let seed = stream(self.config.seed, self.state.step);
         let per_row = score_nets::seeded(seed, || self.loss.per_row(self.net.as_ref(), &self.batch, &draw))?;

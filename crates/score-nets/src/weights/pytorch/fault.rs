@@ -36,7 +36,7 @@ impl Stop {
 }
 
 /// A name out of a file, fit for one line: control characters escaped, cut to a readable length.
-pub(super) fn shown(name: &str) -> String {
+pub(in crate::weights) fn shown(name: &str) -> String {
     const LONGEST: usize = 80;
     let mut out: String = name.escape_debug().take(LONGEST).collect();
     if name.escape_debug().nth(LONGEST).is_some() {

@@ -26,7 +26,8 @@ use std::path::{Path, PathBuf};
 
 use tch::{Kind, Tensor};
 
-use self::fault::{Stop, shown};
+use self::fault::Stop;
+pub(super) use self::fault::shown;
 use self::heap::{Heap, Item, Object, StorageRef, TensorRef};
 use self::input::Input;
 use self::legacy::Legacy;

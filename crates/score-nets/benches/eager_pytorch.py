@@ -1,0 +1,148 @@
+"""The networks of the bench `networks` in eager PyTorch, written plainly: images a second beside those of Rust.
+
+    python eager_pytorch.py [THREADS, 2] [SECONDS a figure, 5]
+
+Run it alone on the machine, in turns with `cargo bench -p score-nets --bench networks`. Needs torch.
+"""
+
+import math
+import resource
+import sys
+import time
+
+import torch
+import torch.nn as nn
+import torch.nn.functional as F
+
+THREADS = int(sys.argv[1]) if len(sys.argv) > 1 else 2
+SECONDS = float(sys.argv[2]) if len(sys.argv) > 2 else 5.0
+torch.set_num_threads(THREADS)
+
+
+def positional(time, size):
+    half = size // 2
+    frequencies = torch.exp(torch.arange(half) * (-math.log(10_000) / (half - 1)))
+    phase = time[:, None] * frequencies
+    return torch.cat([phase.sin(), phase.cos()], 1)
+
+
+def norm(channels, eps):
+    return nn.GroupNorm(min(channels // 4, 32), channels, eps)
+
+
+class BigGanBlock(nn.Module):
+    """Song et al. 2021 (arXiv:2011.13456), DDPM++: residual block that may halve or double the resolution."""
+
+    def __init__(self, before, after, embed, change=None):
+        super().__init__()
+        self.norm_0, self.norm_1 = norm(before, 1e-6), norm(after, 1e-6)
+        self.conv_0 = nn.Conv2d(before, after, 3, padding=1)
+        self.dense = nn.Linear(embed, after)
+        self.conv_1 = nn.Conv2d(after, after, 3, padding=1)
+        self.shortcut = nn.Conv2d(before, after, 1) if before != after or change else None
+        self.change = change
+
+    def resample(self, x):
+        if self.change == "up":
+            return F.interpolate(x, scale_factor=2.0, mode="nearest")
+        return F.avg_pool2d(x, 2) if self.change == "down" else x
+
+    def forward(self, x, time):
+        h = self.conv_0(self.resample(F.silu(self.norm_0(x))))
+        h += self.dense(F.silu(time))[:, :, None, None]
+        h = self.conv_1(F.silu(self.norm_1(h)))
+        x = self.resample(x)
+        if self.shortcut is not None:
+            x = self.shortcut(x)
+        return (x + h) / math.sqrt(2.0)
+
+
+class SongAttention(nn.Module):
+    def __init__(self, channels):
+        super().__init__()
+        self.norm = norm(channels, 1e-6)
+        self.maps = nn.ModuleList(nn.Conv2d(channels, channels, 1) for _ in range(4))
+
+    def forward(self, x):
+        flat = self.norm(x)
+        q, k, v = (one(flat).flatten(2) for one in self.maps[:3])
+        scores = torch.einsum("bcp,bcq->bpq", q, k) * x.shape[1] ** -0.5
+        mixed = torch.einsum("bpq,bcq->bcp", scores.softmax(-1), v)
+        return (x + self.maps[3](mixed.view_as(x))) / math.sqrt(2.0)
+
+
+class DdpmPlusPlus(nn.Module):
+    """DDPM++ with nf 32, factors 1 and 2, one block a level, attention at width 8, for 3 x 16 x 16."""
+
+    def __init__(self, nf=32, mults=(1, 2), attention=(8,), width=16, channels=3):
+        super().__init__()
+        embed, self.nf = 4 * nf, nf
+        self.linear_0, self.linear_1 = nn.Linear(nf, embed), nn.Linear(embed, embed)
+        self.conv_in = nn.Conv2d(channels, nf, 3, padding=1)
+        self.down, self.up, kept, now = nn.ModuleList(), nn.ModuleList(), [nf], nf
+        for level, mult in enumerate(mults):
+            attend = SongAttention(nf * mult) if width >> level in attention else nn.Identity()
+            self.down.append(nn.ModuleList([BigGanBlock(now, nf * mult, embed), attend]))
+            now = nf * mult
+            kept.append(now)
+            if level + 1 < len(mults):
+                self.down.append(nn.ModuleList([BigGanBlock(now, now, embed, "down"), nn.Identity()]))
+                kept.append(now)
+        self.middle = nn.ModuleList([BigGanBlock(now, now, embed), SongAttention(now), BigGanBlock(now, now, embed)])
+        for level, mult in reversed(list(enumerate(mults))):
+            for _ in range(2):
+                self.up.append(nn.ModuleList([BigGanBlock(now + kept.pop(), nf * mult, embed)]))
+                now = nf * mult
+            if width >> level in attention:
+                self.up.append(nn.ModuleList([SongAttention(now), None]))
+            if level > 0:
+                self.up.append(nn.ModuleList([BigGanBlock(now, now, embed, "up"), None]))
+        self.norm_out, self.conv_out = norm(now, 1e-6), nn.Conv2d(now, channels, 3, padding=1)
+
+    def forward(self, x, time):
+        time = self.linear_1(F.silu(self.linear_0(positional(time, self.nf))))
+        kept = [self.conv_in(x)]
+        for block, attend in self.down:
+            kept.append(attend(block(kept[-1], time)))
+        first, attend, second = self.middle
+        h = second(attend(first(kept[-1], time)), time)
+        for stage in self.up:
+            if len(stage) == 1:
+                h = stage[0](torch.cat([h, kept.pop()], 1), time)
+            else:
+                h = stage[0](h) if isinstance(stage[0], SongAttention) else stage[0](h, time)
+        return self.conv_out(F.silu(self.norm_out(h)))
+
+
+def measure(name, net, shape, batch):
+    torch.manual_seed(0)
+    x, z, times = torch.randn(batch, *shape), torch.randn(batch, *shape), torch.rand(batch) * 999
+
+    def step():
+        ((net(x, times) - z) ** 2).mean().backward()
+        with torch.no_grad():
+            for p in net.parameters():
+                p -= 1e-3 * p.grad
+                p.grad = None
+
+    def forward():
+        with torch.no_grad():
+            net(x, times)
+
+    count = sum(p.numel() for p in net.parameters())
+    for what, run in [("training step", step), ("forward", forward)]:
+        run()
+        seconds, end = [], time.perf_counter() + SECONDS
+        while time.perf_counter() < end or len(seconds) < 3:
+            start = time.perf_counter()
+            run()
+            seconds.append(time.perf_counter() - start)
+        seconds.sort()
+        median, best = seconds[len(seconds) // 2], seconds[0]
+        print(f"{name} ({count} parameters, batch {batch}, {THREADS} threads) {what}: {batch / median:.0f} images/s "
+              f"(median {1e3 * median:.1f} ms; best {batch / best:.0f})", flush=True)
+
+
+print(f"torch {torch.__version__}, eager")
+measure("ddpmpp 3x16x16", DdpmPlusPlus(), (3, 16, 16), 64)
+print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

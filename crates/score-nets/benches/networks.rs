@@ -1,0 +1,116 @@
+//! Images a second of a training step (forward, backward, plain gradient descent) and of a forward pass without
+//! gradients, on the CPU. `benches/eager_pytorch.py` measures the same networks in eager PyTorch.
+//!
+//! ```text
+//! cargo bench -p score-nets --bench networks -- [THREADS, 2] [SECONDS a figure, 5]
+//! ```
+#![allow(clippy::print_stdout, missing_docs)]
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use score_nets::{NcsnppConfig, NetConfig, NetError};
+use tch::{Device, Kind, Tensor, nn, no_grad};
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Cargo adds `--bench`.
+    let numbers: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
+    let threads = numbers.first().map_or(Ok(2), |arg| arg.parse())?;
+    let seconds = numbers.get(1).map_or(Ok(5.0), |arg| arg.parse())?;
+    tch::set_num_threads(threads);
+    score_nets::keep_freed_memory();
+    let ddpmpp = NcsnppConfig {
+        nf: 32,
+        ch_mult: vec![1, 2],
+        num_res_blocks: 1,
+        attn_resolutions: vec![8],
+        dropout: 0.0,
+        ..NcsnppConfig::ddpmpp()
+    };
+    measure(
+        "ddpmpp 3x16x16",
+        &NetConfig::Ddpmpp(ddpmpp),
+        &[3, 16, 16],
+        64,
+        threads,
+        seconds,
+    )?;
+    if let Some(peak) = peak_memory() {
+        println!("peak memory {peak} MiB");
+    }
+    Ok(())
+}
+
+fn measure(
+    name: &str,
+    config: &NetConfig,
+    shape: &[i64],
+    batch: i64,
+    threads: i32,
+    seconds: f64,
+) -> Result<(), NetError> {
+    let vs = nn::VarStore::new(Device::Cpu);
+    let net = score_nets::seeded(0, || config.build(&vs.root(), shape))?;
+    let mut size = vec![batch];
+    size.extend(shape);
+    let (x, z, time) = score_nets::seeded(1, || {
+        let x = Tensor::randn(size.as_slice(), (Kind::Float, Device::Cpu));
+        let z = x.randn_like();
+        (x, z, Tensor::rand(batch, (Kind::Float, Device::Cpu)) * 999.0)
+    });
+    let title = format!(
+        "{name} ({} parameters, batch {batch}, {threads} threads)",
+        config.param_count(shape)?
+    );
+    let mut parameters = vs.trainable_variables();
+    report(&format!("{title} training step"), batch, seconds, || {
+        let loss = (net.forward(&x, &time, true)? - &z).square().mean(Kind::Float);
+        loss.f_backward()?;
+        no_grad(|| {
+            for tensor in &mut parameters {
+                let step = tensor.grad() * 1e-3;
+                let _ = tensor.g_sub_(&step);
+                tensor.zero_grad();
+            }
+        });
+        Ok(())
+    })?;
+    report(&format!("{title} forward"), batch, seconds, || {
+        no_grad(|| net.forward(&x, &time, false)).map(drop)
+    })
+}
+
+fn report(
+    what: &str,
+    batch: i64,
+    seconds: f64,
+    mut run: impl FnMut() -> Result<(), NetError>,
+) -> Result<(), NetError> {
+    run()?;
+    let mut taken = Vec::new();
+    let end = Instant::now() + Duration::from_secs_f64(seconds);
+    while Instant::now() < end || taken.len() < 3 {
+        let start = Instant::now();
+        run()?;
+        taken.push(start.elapsed().as_secs_f64());
+    }
+    taken.sort_by(f64::total_cmp);
+    let (median, best) = (taken[taken.len() / 2], taken[0]);
+    println!(
+        "{what}: {:.0} images/s (median {:.1} ms; best {:.0})",
+        batch as f64 / median,
+        1e3 * median,
+        batch as f64 / best
+    );
+    Ok(())
+}
+
+/// Largest resident size of this program, MiB; Linux only.
+fn peak_memory() -> Option<u64> {
+    let status = std::fs::read_to_string("/proc/self/status").ok()?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM"))?;
+    Some(line.split_whitespace().nth(1)?.parse::<u64>().ok()? / 1024)
+}

@@ -1,0 +1,5 @@
+//! Models of other programs: import, description, evaluation, samples, through the program itself.
+
+mod common;
+mod net;
+mod score_sde;
