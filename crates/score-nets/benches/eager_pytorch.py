@@ -2,7 +2,8 @@
 
     python eager_pytorch.py [THREADS, 2] [SECONDS a figure, 5]
 
-Run it alone on the machine, in turns with `cargo bench -p score-nets --bench networks`. Needs torch.
+Run it alone on the machine, in turns with `cargo bench -p score-nets --bench networks`. Needs torch; with the
+package diffusers it measures its UNet2DModel too.
 """
 
 import math
@@ -145,4 +146,22 @@ def measure(name, net, shape, batch):
 
 print(f"torch {torch.__version__}, eager")
 measure("ddpmpp 3x16x16", DdpmPlusPlus(), (3, 16, 16), 64)
+try:
+    from diffusers import UNet2DModel
+except ImportError:
+    UNet2DModel = None
+if UNet2DModel:
+
+    class Unet2d(UNet2DModel):
+        def forward(self, x, time):
+            return super().forward(x, time, return_dict=False)[0]
+
+    net = Unet2d(
+        block_out_channels=(32, 64),
+        down_block_types=("DownBlock2D", "AttnDownBlock2D"),
+        up_block_types=("AttnUpBlock2D", "UpBlock2D"),
+        layers_per_block=1,
+        norm_num_groups=8,
+    )
+    measure("diffusers unet2d 3x16x16", net, (3, 16, 16), 64)
 print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:.0f} MiB")

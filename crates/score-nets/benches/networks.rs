@@ -9,6 +9,7 @@
 use std::error::Error;
 use std::time::{Duration, Instant};
 
+use score_nets::diffusers::Unet2dConfig;
 use score_nets::{NcsnppConfig, NetConfig, NetError};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -33,6 +34,22 @@ fn main() -> Result<(), Box<dyn Error>> {
     measure(
         "ddpmpp 3x16x16",
         &NetConfig::Ddpmpp(ddpmpp),
+        &[3, 16, 16],
+        64,
+        threads,
+        seconds,
+    )?;
+    let unet2d = Unet2dConfig {
+        block_out_channels: vec![32, 64],
+        down_block_types: vec!["DownBlock2D".into(), "AttnDownBlock2D".into()],
+        up_block_types: vec!["AttnUpBlock2D".into(), "UpBlock2D".into()],
+        layers_per_block: 1,
+        norm_num_groups: Some(8),
+        ..Unet2dConfig::default()
+    };
+    measure(
+        "diffusers unet2d 3x16x16",
+        &NetConfig::DiffusersUnet2d(unet2d),
         &[3, 16, 16],
         64,
         threads,

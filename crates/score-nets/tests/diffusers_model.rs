@@ -104,6 +104,16 @@ fn inputs_that_do_not_fit_are_refused() {
             .contains("got 5, need a whole number from 0 to 4"),
         "{refused}"
     );
+    let (_vs, fourier) = build(&config(json!({"time_embedding_type": "fourier"})));
+    for low in [0.0, -1.0, f64::NAN] {
+        let refused = fourier
+            .forward(&x, &times(&[3.0, low]), false)
+            .expect_err("no logarithm");
+        assert!(
+            refused.to_string().contains("time input of the network: got "),
+            "{refused}"
+        );
+    }
     // the nearest learned time
     let near = learned.forward(&x, &times(&[3.9, 0.2]), false).expect("runs");
     let exact = learned.forward(&x, &times(&[4.0, 0.0]), false).expect("runs");

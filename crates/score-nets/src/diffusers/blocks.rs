@@ -4,7 +4,7 @@ use tch::nn::Path;
 use tch::{TchError, Tensor};
 
 use super::attention::Attention;
-use super::layers::{Activation, Conv2d, GroupNorm};
+use super::layers::{Activation, Conv2d, GroupNorm, add_into};
 use super::plan::{BlockPlan, MidPlan, SKIP_CHANNELS, Tail};
 use super::resample::{fir_down, fir_up, nearest_up};
 use super::resnet::ResnetBlock2d;
@@ -104,7 +104,7 @@ impl DownBlock {
             DownTail::Skip { resnet, conv } => {
                 let h = resnet.forward(&h, run.time, run.train)?;
                 *image = fir_down(image)?;
-                conv.forward(image)?.f_add_(&h)?
+                add_into(conv.forward(image)?, &h)?
             }
         };
         kept.push(h.shallow_clone());
@@ -181,9 +181,9 @@ impl UpBlock {
             UpTail::Conv(conv) => conv.forward(&nearest_up(&h)?),
             UpTail::Resnet(resnet) => resnet.forward(&h, run.time, run.train),
             UpTail::Skip { resnet, conv, norm } => {
-                let mut added = conv.forward(&Activation::Silu.apply(norm.forward(&h)?)?)?;
+                let added = conv.forward(&Activation::Silu.apply(norm.forward(&h)?)?)?;
                 *image = Some(match image.take() {
-                    Some(image) => added.f_add_(&image)?,
+                    Some(image) => add_into(added, &image)?,
                     None => added,
                 });
                 resnet.forward(&h, run.time, run.train)

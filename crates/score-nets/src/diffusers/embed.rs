@@ -90,8 +90,8 @@ impl TimeProjection {
         })
     }
 
-    /// `time` is `[rows]`; the result `[rows, width]`.
-    pub(super) fn forward(&self, time: &Tensor) -> Result<Tensor, NetError> {
+    /// `time` is `[rows]`, called `what` in errors; the result `[rows, width]`.
+    pub(super) fn forward(&self, time: &Tensor, what: &'static str) -> Result<Tensor, NetError> {
         Ok(match self {
             TimeProjection::Positional {
                 frequencies,
@@ -109,6 +109,7 @@ impl TimeProjection {
                 }
             }
             TimeProjection::Fourier { weight } => {
+                check_positive(time, what)?;
                 let phase = time
                     .f_to_kind(weight.f_kind()?)?
                     .f_log()?
@@ -118,9 +119,26 @@ impl TimeProjection {
                     .f_mul_scalar(PI)?;
                 Tensor::f_cat(&[phase.f_sin()?, phase.f_cos()?], 1)?
             }
-            TimeProjection::Learned { weight } => look_up(weight, &time.f_round()?, "time of the network")?,
+            TimeProjection::Learned { weight } => look_up(weight, &time.f_round()?, what)?,
         })
     }
+}
+
+/// Refuses numbers without a logarithm, which would end in NaN. On a processor only: other devices would have to be
+/// waited for.
+fn check_positive(numbers: &Tensor, what: &'static str) -> Result<(), NetError> {
+    if numbers.device() != Device::Cpu || numbers.numel() == 0 {
+        return Ok(());
+    }
+    let low = numbers.f_min()?.f_double_value(&[])?;
+    if low > 0.0 {
+        return Ok(());
+    }
+    Err(NetError::Value {
+        what,
+        value: low.to_string(),
+        need: "a number above 0: a Fourier embedding takes its logarithm".into(),
+    })
 }
 
 /// A table of `count` rows of standard normals.
@@ -237,7 +255,7 @@ impl ClassEmbedding {
         Ok(match self {
             ClassEmbedding::Table(table) => look_up(table, labels, "class label")?,
             ClassEmbedding::Timestep(embedding) => {
-                embedding.forward(&time.forward(labels)?.f_to_kind(kind)?)?
+                embedding.forward(&time.forward(labels, "class label")?.f_to_kind(kind)?)?
             }
             ClassEmbedding::Identity => labels.f_to_kind(kind)?,
         })

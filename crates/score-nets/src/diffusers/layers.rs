@@ -106,6 +106,16 @@ impl GroupNorm {
     }
 }
 
+/// `a + b`, in place where that keeps the type of the sum (mixed precision has two). No gradient may need `a`, which
+/// must be a result that nobody else holds: that of a convolution, for instance.
+pub(super) fn add_into(mut a: Tensor, b: &Tensor) -> Result<Tensor, TchError> {
+    if a.f_kind()? == b.f_kind()? {
+        a.f_add_(b)
+    } else {
+        a.f_add(b)
+    }
+}
+
 /// The nonlinearity of the residual blocks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Activation {

@@ -6,7 +6,7 @@ use tch::nn::Path;
 use super::blocks::{DownBlock, MidBlock, Run, UpBlock};
 use super::config::Unet2dConfig;
 use super::embed::{ClassEmbedding, Embedding, TimeProjection};
-use super::layers::{Activation, Conv2d, GroupNorm};
+use super::layers::{Activation, Conv2d, GroupNorm, add_into};
 use super::plan::Plan;
 use crate::{NetError, ScoreNet};
 
@@ -86,7 +86,8 @@ impl Unet2dModel {
     ///
     /// # Errors
     /// [`NetError::Shape`] when `x`, `time` or `labels` do not fit the network, [`NetError::Value`] when there is no
-    /// such class or learned time, or labels are missing or not wanted, [`NetError::Torch`] when libtorch fails.
+    /// such class or learned time, a Fourier embedding meets a number without logarithm, or labels are missing or not
+    /// wanted, [`NetError::Torch`] when libtorch fails.
     pub fn forward_with_class(
         &self,
         x: &Tensor,
@@ -119,7 +120,7 @@ impl Unet2dModel {
         let h = Activation::Silu.apply(self.conv_norm_out.forward(&h)?)?;
         let mut out = self.conv_out.forward(&h)?;
         if let Some(image) = image {
-            out = out.f_add_(&image)?;
+            out = add_into(out, &image)?;
         }
         if matches!(self.time_proj, TimeProjection::Fourier { .. }) {
             let sigma = time.f_to_kind(out.f_kind()?)?.f_view([-1, 1, 1, 1])?;
@@ -138,7 +139,10 @@ impl Unet2dModel {
         } else {
             time.shallow_clone()
         };
-        let features = self.time_proj.forward(&one)?.f_to_kind(kind)?;
+        let features = self
+            .time_proj
+            .forward(&one, "time input of the network")?
+            .f_to_kind(kind)?;
         let embed = self.time_embedding.forward(&features)?;
         let asks = |value: &str, need: &str| NetError::Value {
             what: "class labels",

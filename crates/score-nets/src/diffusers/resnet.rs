@@ -3,7 +3,7 @@
 use tch::nn::Path;
 use tch::{TchError, Tensor};
 
-use super::layers::{Activation, Conv2d, GroupNorm, Linear};
+use super::layers::{Activation, Conv2d, GroupNorm, Linear, add_into};
 use super::resample::Resample;
 
 /// What all residual blocks of a network share.
@@ -99,19 +99,18 @@ impl ResnetBlock2d {
         if resample != Resample::Keep {
             (h, residual) = (resample.apply(&h)?, resample.apply(x)?);
         }
-        let mut h = self.conv1.forward(&h)?;
+        let h = self.conv1.forward(&h)?;
         let time = self
             .time_emb_proj
             .forward(time)?
             .f_unsqueeze(-1)?
             .f_unsqueeze(-1)?;
         let h = match shared.scale_shift {
-            // In place: no gradient needs the output of a convolution.
-            false => self.norm2.forward(&h.f_add_(&time)?)?,
+            false => self.norm2.forward(&add_into(h, &time)?)?,
             true => {
                 let parts = time.f_chunk(2, 1)?;
                 let normed = self.norm2.forward(&h)?;
-                normed.f_mul(&parts[0].f_add_scalar(1.0)?)?.f_add_(&parts[1])?
+                add_into(normed.f_mul(&parts[0].f_add_scalar(1.0)?)?, &parts[1])?
             }
         };
         let mut h = shared.act.apply(h)?;
@@ -121,7 +120,7 @@ impl ResnetBlock2d {
         if let Some(shortcut) = &self.conv_shortcut {
             residual = shortcut.forward(&residual)?;
         }
-        let mut out = self.conv2.forward(&h)?.f_add_(&residual)?;
+        let mut out = add_into(self.conv2.forward(&h)?, &residual)?;
         match scale {
             1.0 => Ok(out),
             scale => out.f_div_scalar_(scale),
