@@ -182,7 +182,9 @@ fn processes_are_those_of_the_reference() {
     );
 
     let discrete = [&vp[..], &[("training", "continuous", json!(false))]].concat();
-    assert_eq!(process(&discrete).1, raw_eps(TimeInputKind::Label, Some(10)));
+    let (sde, precond, ..) = process(&discrete);
+    assert!(matches!(sde, SdeConfig::Vp(t) if t.rungs == Some(10)), "{sde:?}");
+    assert_eq!(precond, raw_eps(TimeInputKind::IntervalLabel, Some(10)));
 
     let subvp = [
         positional.clone(),

@@ -109,6 +109,9 @@ pub enum TrainError {
     /// A model card or a model folder is refused.
     #[error(transparent)]
     Card(#[from] score_nets::CardError),
+    /// A folder of the package diffusers is refused, or a model has no place in one.
+    #[error(transparent)]
+    Diffusers(#[from] score_nets::diffusers::DiffusersError),
     /// A network cannot be trained as it is.
     #[error("network: {0}")]
     Network(String),

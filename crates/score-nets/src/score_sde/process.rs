@@ -22,8 +22,8 @@ pub struct ModelProcess {
 
 impl ModelConfigFile {
     /// The process that the configuration describes (`models/utils.py`, `get_score_fn`, in the public repository
-    /// yang-song/score_sde_pytorch): VP and subVP networks return the noise and are told `999 t`, or the label
-    /// `t (N - 1)` if they were trained on discrete times; VE networks return the score and are told `sigma(t)`, or the
+    /// yang-song/score_sde_pytorch): VP and subVP networks return the noise and are told `999 t`, or the number
+    /// of a rung if they were trained on a ladder (whose rung `i` is here the time `(i + 1) / N`); VE networks return the score and are told `sigma(t)`, or the
     /// label `(1 - t) (N - 1)`, rounded.
     ///
     /// A file without `training.sde` or `training.continuous`: a Fourier embedding takes noise levels and belongs to a
@@ -62,6 +62,10 @@ impl ModelConfigFile {
                 let table = VpConfig {
                     beta_min: Some(self.beta.0),
                     beta_max: Some(self.beta.1),
+                    rungs: match (kind, continuous) {
+                        (SdeKind::VpSde, false) => labels,
+                        _ => None,
+                    },
                     ..VpConfig::default()
                 };
                 match kind {
@@ -85,7 +89,7 @@ impl ModelConfigFile {
                 labels,
             },
             (SdeKind::VpSde, false) => PrecondConfig::RawEps {
-                time_input: Some(TimeInputKind::Label),
+                time_input: Some(TimeInputKind::IntervalLabel),
                 labels,
             },
             // The reference takes subVP models as continuous in any case.

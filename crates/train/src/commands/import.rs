@@ -5,6 +5,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use score_nets::card::{Origin, OriginKind, WeightsKind};
+use score_nets::diffusers::{DataRange, SchedulerConfig, read_folder};
 use score_nets::score_sde::ModelConfigFile;
 use score_nets::weights::{ScoreSdeCheckpoint, write_model};
 use score_nets::{ModelCard, named_parameters, named_tensors};
@@ -135,16 +136,60 @@ fn score_sde(args: &ImportArgs, progress: &ProgressReport) -> Result<(ModelCard,
     Ok((card, vs))
 }
 
-fn diffusers(args: &ImportArgs, _progress: &ProgressReport) -> Result<(ModelCard, VarStore), TrainError> {
+fn diffusers(args: &ImportArgs, progress: &ProgressReport) -> Result<(ModelCard, VarStore), TrainError> {
     if args.model_config.is_some() || args.raw {
         let reason =
             "--model-config and --raw are for --from score-sde; a diffusers folder holds its configuration";
         return Err(TrainError::Usage(reason.to_owned()));
     }
-    let _ = (OriginKind::Diffusers, names(&args.path));
-    Err(TrainError::Usage(
-        "--from diffusers: not in this build".to_owned(),
-    ))
+    let refuse = |reason: &str| TrainError::Format {
+        path: args.path.clone(),
+        reason: reason.to_owned(),
+    };
+    let folder = read_folder(&args.path)?;
+    let shape = folder.config.shape();
+    let shape =
+        shape.ok_or_else(|| refuse("config.json has no sample_size, so the shape of the data is unknown"))?;
+    let scheduler = match &folder.scheduler {
+        Some(scheduler) => scheduler.clone(),
+        None => {
+            // Without a scheduler, the library's own defaults for the kind of network.
+            let class = match folder.data_range {
+                DataRange::Unit => "ScoreSdeVeScheduler",
+                DataRange::Symmetric => "DDPMScheduler",
+            };
+            progress.say(&format!(
+                "note: {}: no scheduler_config.json: taken as {class} with its defaults",
+                args.path.display()
+            ));
+            SchedulerConfig::from_json(&args.path, "{}", Some(class))?
+        }
+    };
+    let tables = scheduler.process().tables();
+    let (sde, precond) = tables.ok_or_else(|| {
+        refuse("the scheduler's ladder has no place in a model card: betas of its own, or labels other than a thousand")
+    })?;
+    let net = folder.net_config();
+    let vs = VarStore::new(Device::Cpu);
+    net.build(&vs.root(), &shape)?;
+    folder.load(&named_tensors(&vs))?;
+    let (_, name) = names(&args.path);
+    let card = ModelCard {
+        format: ModelCard::FORMAT,
+        name: name.clone(),
+        licence: "not stated; see the model's page".to_owned(),
+        origin: Origin {
+            source: OriginKind::Diffusers,
+            file: name,
+            weights: WeightsKind::Unknown,
+            step: None,
+        },
+        data: folder.data_range.card(&shape),
+        sde: sde.resolved(),
+        precond,
+        net,
+    };
+    Ok((card, vs))
 }
 
 fn read_text(path: &PathBuf) -> Result<String, TrainError> {

@@ -1,5 +1,6 @@
 //! Models of other programs: import, description, evaluation, samples, through the program itself.
 
 mod common;
+mod diffusers;
 mod net;
 mod score_sde;

@@ -239,6 +239,25 @@ fn place_of(key: &str) -> String {
     format!("storage {}", shown(key))
 }
 
+/// Refuses a file that is no whole TorchScript archive: reads every entry once, against its length and checksum.
+pub(super) fn check_script(path: &Path, file: File, length: u64) -> Result<(), WeightsError> {
+    let mut zip = Zip::open(file, length).map_err(|stop| stop.at(path, "zip archive"))?;
+    if !zip
+        .names()
+        .any(|name| name.ends_with("/constants.pkl") && name.matches('/').count() == 1)
+    {
+        let reason = "not a TorchScript module: the archive has no constants.pkl";
+        return Err(Stop::broken(reason).at(path, "zip archive"));
+    }
+    let names: Vec<String> = zip.names().map(str::to_string).collect();
+    for name in names {
+        if let Some(entry) = zip.entry(&name) {
+            zip.read(entry).map_err(|stop| stop.at(path, &shown(&name)))?;
+        }
+    }
+    Ok(())
+}
+
 fn open_zip(
     path: &Path,
     file: File,
