@@ -8,7 +8,7 @@
 use std::collections::HashSet;
 use std::path::Path;
 
-use tch::{Tensor, nn};
+use tch::{Kind, Tensor, nn};
 
 use super::WeightsError;
 use super::assign::{Described, assign, matching};
@@ -131,8 +131,16 @@ impl ScoreSdeCheckpoint {
         if !model.iter().any(|(name, _)| *name == SIGMAS) {
             own.retain(|(name, _)| name != SIGMAS);
         }
+        let own_sigmas = own
+            .iter()
+            .find(|(name, _)| name == SIGMAS)
+            .map(|(_, tensor)| tensor.kind());
         let described = model.iter().filter_map(|(name, node)| {
-            let (shape, kind) = node.shape()?;
+            let (shape, mut kind) = node.shape()?;
+            // The reference keeps the noise levels in f64, beside weights in f32.
+            if let (SIGMAS, Some(own), Kind::Double) = (*name, own_sigmas, kind) {
+                kind = own;
+            }
             Some(Described {
                 name,
                 shape,
@@ -147,7 +155,12 @@ impl ScoreSdeCheckpoint {
                 .find(|(known, _)| *known == name)
                 .map(|(_, node)| node.tensor());
             let tensor = node.transpose()?.flatten();
-            let tensor = tensor.ok_or_else(|| self.broken("model", format!("{name} is no tensor")))?;
+            let mut tensor = tensor.ok_or_else(|| self.broken("model", format!("{name} is no tensor")))?;
+            if let (SIGMAS, Some(own)) = (name, own_sigmas) {
+                tensor = tensor
+                    .f_to_kind(own)
+                    .map_err(|e| super::assign::torch(path, name, &e))?;
+            }
             Ok((name.to_string(), tensor))
         };
         let mut from = match which {
