@@ -215,7 +215,7 @@ impl ScoreSdeCheckpoint {
     fn check_sigmas(&self, from: &[(String, Tensor)], own: &[(String, Tensor)]) -> Result<(), WeightsError> {
         let find = |list: &[(String, Tensor)]| {
             let found = list.iter().find(|(name, _)| name == SIGMAS);
-            found.map(|(_, tensor)| tensor.to_device(tch::Device::Cpu).to_kind(tch::Kind::Double))
+            found.map(|(_, tensor)| tensor.to_device(tch::Device::Cpu).to_kind(Kind::Double))
         };
         let (Some(have), Some(need)) = (find(from), find(own)) else {
             return Ok(());
