@@ -4,8 +4,8 @@ use sde_core::Sde;
 use sde_core::grid::{Grid, GridConfig};
 
 use super::tables::Common;
-use crate::SolveError;
 use crate::rk::adaptive::Limits;
+use crate::{SolveError, Tolerance};
 
 /// Equidistant times, where they resolve the noise: where half-way in time is not near either end in `lambda`. They
 /// do not for SDEs whose time is the noise level itself, which get the grid of Karras et al.
@@ -40,8 +40,18 @@ pub(super) fn usual_lambda_grid(sde: &dyn Sde, (t_start, t_end): (f64, f64)) -> 
 }
 
 pub(super) fn refuse(key: &str, value: impl ToString, reason: impl Into<String>) -> SolveError {
+    refuse_in("sampler", key, value, reason)
+}
+
+/// The refusal of a key of any table.
+pub(crate) fn refuse_in(
+    table: &str,
+    key: &str,
+    value: impl ToString,
+    reason: impl Into<String>,
+) -> SolveError {
     SolveError::Config {
-        key: format!("sampler.{key}"),
+        key: format!("{table}.{key}"),
         value: value.to_string(),
         reason: reason.into(),
     }
@@ -134,7 +144,7 @@ pub(super) fn check_order(order: usize, most: usize) -> Result<(), SolveError> {
 }
 
 /// Below this, the error of a step in `f64` is rounding.
-pub(crate) const SMALLEST_TOLERANCE: f64 = 1e-14;
+const SMALLEST_TOLERANCE: f64 = 1e-14;
 
 /// The ends of a run that chooses its own steps, checked as those of a grid are.
 pub(super) fn adaptive_ends(common: &Common, sde: &dyn Sde) -> Result<(f64, f64), SolveError> {
@@ -145,8 +155,55 @@ pub(super) fn adaptive_ends(common: &Common, sde: &dyn Sde) -> Result<(f64, f64)
     Ok((t_start, t_end))
 }
 
+/// The keys of a table that belong to steps by tolerance.
+pub(super) struct StepKeys {
+    pub rtol: Option<f64>,
+    pub atol: Option<f64>,
+    pub max_steps: Option<u64>,
+    pub min_step: Option<f64>,
+}
+
+impl StepKeys {
+    /// Refuses the first one that is given.
+    pub fn refuse_all(&self, reason: impl Into<String>) -> Result<(), SolveError> {
+        let given = [
+            ("rtol", self.rtol.map(|v| v.to_string())),
+            ("atol", self.atol.map(|v| v.to_string())),
+            ("max_steps", self.max_steps.map(|v| v.to_string())),
+            ("min_step", self.min_step.map(|v| v.to_string())),
+        ];
+        match given.into_iter().find_map(|(key, value)| Some((key, value?))) {
+            None => Ok(()),
+            Some((key, value)) => Err(refuse(key, value, reason)),
+        }
+    }
+
+    /// The limits over a way of this length and name, with the method's own tolerance, at most 10000 steps and no least one where
+    /// the table has none.
+    pub fn limits(&self, usual: Tolerance, way: (&str, f64)) -> Result<Limits, SolveError> {
+        let limits = Limits {
+            tolerance: Tolerance {
+                atol: self.atol.unwrap_or(usual.atol),
+                rtol: self.rtol.unwrap_or(usual.rtol),
+            },
+            max_steps: self.max_steps.unwrap_or(10_000),
+            min_step: self.min_step.unwrap_or(0.0),
+        };
+        check_limits(limits, way)
+    }
+}
+
 /// Checks the limits of a method that chooses its own steps over a way of this length and name.
-pub(super) fn check_limits(limits: Limits, (way, length): (&str, f64)) -> Result<Limits, SolveError> {
+pub(super) fn check_limits(limits: Limits, way: (&str, f64)) -> Result<Limits, SolveError> {
+    limits_within("sampler", limits, way)
+}
+
+/// As [`check_limits`], for the keys of any table.
+pub(crate) fn limits_within(
+    table: &str,
+    limits: Limits,
+    (way, length): (&str, f64),
+) -> Result<Limits, SolveError> {
     let Limits {
         tolerance,
         max_steps,
@@ -155,15 +212,15 @@ pub(super) fn check_limits(limits: Limits, (way, length): (&str, f64)) -> Result
     for (key, value) in [("rtol", tolerance.rtol), ("atol", tolerance.atol)] {
         if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
             let reason = format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
-            return Err(refuse(key, value, reason));
+            return Err(refuse_in(table, key, value, reason));
         }
     }
     if max_steps == 0 {
-        return Err(refuse("max_steps", max_steps, "must be at least 1"));
+        return Err(refuse_in(table, "max_steps", max_steps, "must be at least 1"));
     }
     if !(min_step >= 0.0 && min_step < length) {
         let reason = format!("must be >= 0 and below the {way}, {length}");
-        return Err(refuse("min_step", min_step, reason));
+        return Err(refuse_in(table, "min_step", min_step, reason));
     }
     Ok(limits)
 }

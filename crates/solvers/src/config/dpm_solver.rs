@@ -3,12 +3,11 @@
 use sde_core::Sde;
 use serde::{Deserialize, Serialize};
 
-use super::check::{adaptive_ends, check_limits, check_order, order_within, refuse, usual_lambda_grid};
+use super::check::{StepKeys, adaptive_ends, check_order, order_within, refuse, usual_lambda_grid};
 use super::tables::table;
 use crate::exponential::{
     Curvature, Ddim, DpmAdaptive, DpmMultistep, DpmSingleStep, Prediction, StagedOrder,
 };
-use crate::rk::adaptive::Limits;
 use crate::{Sampler, SolveError, State, Tolerance};
 
 /// How a step of `kind = "dpm-solver"` comes by its order.
@@ -80,7 +79,8 @@ impl DpmSolverConfig {
         if self.mode == DpmMode::Adaptive {
             return self.adaptive(sde, staged(given));
         }
-        self.refuse_tolerances()?;
+        let reason = "belongs to mode = \"adaptive\"; the others have fixed steps";
+        self.step_keys().refuse_all(reason)?;
         let common = self.common();
         let grid = common.true_grid("dpm-solver", sde, usual_lambda_grid(sde, common.ends(sde)), 20)?;
         let final_step = common.ending();
@@ -118,19 +118,12 @@ impl DpmSolverConfig {
         }))
     }
 
-    fn refuse_tolerances(&self) -> Result<(), SolveError> {
-        let foreign = [
-            ("rtol", self.rtol.map(|v| v.to_string())),
-            ("atol", self.atol.map(|v| v.to_string())),
-            ("max_steps", self.max_steps.map(|v| v.to_string())),
-            ("min_step", self.min_step.map(|v| v.to_string())),
-        ];
-        match foreign.into_iter().find_map(|(key, value)| Some((key, value?))) {
-            None => Ok(()),
-            Some((key, value)) => {
-                let reason = "belongs to mode = \"adaptive\"; the others have fixed steps";
-                Err(refuse(key, value, reason))
-            }
+    fn step_keys(&self) -> StepKeys {
+        StepKeys {
+            rtol: self.rtol,
+            atol: self.atol,
+            max_steps: self.max_steps,
+            min_step: self.min_step,
         }
     }
 
@@ -157,16 +150,12 @@ impl DpmSolverConfig {
         }
         let common = self.common();
         let (t_start, t_end) = adaptive_ends(&common, sde)?;
-        let limits = Limits {
-            tolerance: Tolerance {
-                atol: self.atol.unwrap_or(0.0078),
-                rtol: self.rtol.unwrap_or(0.05),
-            },
-            max_steps: self.max_steps.unwrap_or(10_000),
-            min_step: self.min_step.unwrap_or(0.0),
-        };
         let way = sde.lambda(t_end) - sde.lambda(t_start);
-        let limits = check_limits(limits, ("way to cover in lambda", way))?;
+        let usual = Tolerance {
+            atol: 0.0078,
+            rtol: 0.05,
+        };
+        let limits = self.step_keys().limits(usual, ("way to cover in lambda", way))?;
         Ok(Box::new(DpmAdaptive {
             prediction: self.algorithm,
             order,

@@ -3,9 +3,8 @@
 use sde_core::Sde;
 use serde::{Deserialize, Serialize};
 
-use super::check::{adaptive_ends, check_end, check_limits, refuse, usual_ode_grid};
+use super::check::{StepKeys, adaptive_ends, check_end, refuse, usual_ode_grid};
 use super::tables::{Common, table};
-use crate::rk::adaptive::Limits;
 use crate::rk::tableau::{BOSH3, DP5, EULER, HEUN, MIDPOINT, RK4, TSIT5, Tableau};
 use crate::sampler::{AdaptiveOde, Final, FixedOde};
 use crate::{Sampler, SolveError, State, Tolerance};
@@ -80,26 +79,20 @@ impl OdeConfig {
         if tableau.error.is_some() && !given {
             return self.adaptive(tableau, sde, &common, final_step);
         }
-        let foreign = [
-            ("rtol", self.rtol.map(|v| v.to_string())),
-            ("atol", self.atol.map(|v| v.to_string())),
-            ("max_steps", self.max_steps.map(|v| v.to_string())),
-            ("min_step", self.min_step.map(|v| v.to_string())),
-            ("save_at", self.save_at.as_ref().map(|v| format!("{v:?}"))),
-        ];
-        if let Some((key, value)) = foreign.into_iter().find_map(|(key, value)| Some((key, value?))) {
-            let reason = if tableau.error.is_some() {
-                format!(
-                    "{} has fixed steps where steps or grid gives them; remove those or this key",
-                    tableau.name
-                )
-            } else {
-                format!(
-                    "{} has fixed steps; bosh3, dp5 and tsit5 are adaptive",
-                    tableau.name
-                )
-            };
-            return Err(refuse(key, value, reason));
+        let reason = if tableau.error.is_some() {
+            format!(
+                "{} has fixed steps where steps or grid gives them; remove those or this key",
+                tableau.name
+            )
+        } else {
+            format!(
+                "{} has fixed steps; bosh3, dp5 and tsit5 are adaptive",
+                tableau.name
+            )
+        };
+        self.step_keys().refuse_all(&reason)?;
+        if let Some(times) = &self.save_at {
+            return Err(refuse("save_at", format!("{times:?}"), reason));
         }
         let grid = common.true_grid("ode", sde, usual_ode_grid(sde, common.ends(sde)), 100)?;
         if tableau.evaluations() > 1 {
@@ -112,6 +105,15 @@ impl OdeConfig {
         }))
     }
 
+    fn step_keys(&self) -> StepKeys {
+        StepKeys {
+            rtol: self.rtol,
+            atol: self.atol,
+            max_steps: self.max_steps,
+            min_step: self.min_step,
+        }
+    }
+
     fn adaptive<S: State>(
         &self,
         tableau: &'static Tableau,
@@ -120,15 +122,13 @@ impl OdeConfig {
         final_step: Final,
     ) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let (t_start, t_end) = adaptive_ends(common, sde)?;
-        let limits = Limits {
-            tolerance: Tolerance {
-                atol: self.atol.unwrap_or(1e-5),
-                rtol: self.rtol.unwrap_or(1e-5),
-            },
-            max_steps: self.max_steps.unwrap_or(10_000),
-            min_step: self.min_step.unwrap_or(0.0),
+        let usual = Tolerance {
+            atol: 1e-5,
+            rtol: 1e-5,
         };
-        let limits = check_limits(limits, ("time to cover", t_start - t_end))?;
+        let limits = self
+            .step_keys()
+            .limits(usual, ("time to cover", t_start - t_end))?;
         let save_at = self.save_at.clone().unwrap_or_default();
         for (index, t) in save_at.iter().enumerate() {
             let before = index.checked_sub(1).map_or(f64::INFINITY, |index| save_at[index]);

@@ -4,10 +4,9 @@ use sde_core::Span;
 use sde_core::grid::Grid;
 
 use super::Prediction;
-use crate::observe::NanGuard;
 use crate::sampler::level::Level;
-use crate::sampler::march::{GridMethod, march};
-use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
+use crate::sampler::march::{self, Frame, GridSteps};
+use crate::sampler::{Final, Job, MethodInfo, Sampler, SolveStats};
 use crate::{Coef, Draw, Observer, Purpose, SolveError, State};
 
 /// DDIM in continuous time. With the prediction held constant,
@@ -31,36 +30,43 @@ pub struct Ddim {
     pub(crate) final_step: Final,
 }
 
-/// One run.
-struct Run<'a, S: State> {
-    method: &'a Ddim,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    scratch: Scratch<S>,
-    guard: NanGuard,
-}
+impl<S: State> GridSteps<S> for Ddim {
+    type Memory = ();
 
-impl<S: State> GridMethod<S> for Run<'_, S> {
-    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
-        let (eta, w) = (self.method.eta, &mut self.scratch);
-        let (from, to) = (
-            Level::at(self.job.sde, span.from),
-            Level::at(self.job.sde, span.to),
-        );
-        self.score.evaluate(x, Coef::All(from.t), &mut w.score)?;
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, _: &Job<S>, _: &S) {}
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        _: &mut (),
+        step: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let (eta, sde, w) = (self.eta, frame.job.sde, &mut frame.scratch);
+        let (from, to) = (Level::at(sde, span.from), Level::at(sde, span.to));
+        frame.score.evaluate(x, Coef::All(from.t), &mut w.score)?;
         let exact = Prediction::Noise.span(&from, &to);
         // c^2/std_to^2, and what 1 - sqrt(1 - c^2/std_to^2) takes from the noise that is kept, without cancellation.
         let fresh = -eta * eta * (-2.0 * exact.h).exp_m1();
         let dropped = fresh / (1.0 + (1.0 - fresh).sqrt());
         let score_coef = from.std * (to.std * dropped - exact.first);
-        let last = step + 1 == self.method.grid.steps();
-        let noisy = eta > 0.0 && !(last && self.method.final_step == Final::Mean);
+        let last = step + 1 == self.grid.steps();
+        let noisy = eta > 0.0 && !(last && self.final_step == Final::Mean);
         if noisy {
             let draw = Draw {
                 step: step as u32,
                 purpose: Purpose::Predictor,
             };
-            self.job.noise.normal(draw, &mut w.noise)?;
+            frame.job.noise.normal(draw, &mut w.noise)?;
         }
         let terms = [
             (Coef::All(exact.state), &*x),
@@ -69,12 +75,7 @@ impl<S: State> GridMethod<S> for Run<'_, S> {
         ];
         w.next.lincomb(&terms[..if noisy { 3 } else { 2 }]);
         mem::swap(x, &mut w.next);
-        self.guard.check(x, Some(&w.score), from.t, to.t, step as u64)
-    }
-
-    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let (end, w) = (self.method.final_step, &mut self.scratch);
-        end.apply(self.job.sde, self.score, self.guard, t, step as u64, x, w)
+        frame.check(x, from.t, to.t, step)
     }
 }
 
@@ -94,14 +95,6 @@ impl<S: State> Sampler<S> for Ddim {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let run = Run {
-            method: self,
-            job,
-            score: &score,
-            scratch: Scratch::new(x),
-            guard: NanGuard::new(job.first_row),
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

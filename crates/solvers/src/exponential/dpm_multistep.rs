@@ -5,10 +5,9 @@ use sde_core::grid::Grid;
 use serde::{Deserialize, Serialize};
 
 use super::Prediction;
-use crate::observe::NanGuard;
 use crate::sampler::level::Level;
-use crate::sampler::march::{GridMethod, march};
-use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
+use crate::sampler::march::{self, Frame, GridSteps};
+use crate::sampler::{Final, Job, MethodInfo, Sampler, SolveStats};
 use crate::{Coef, Observer, SolveError, State};
 
 /// The weight of the second difference in the multistep method of order 3.
@@ -99,61 +98,73 @@ impl DpmMultistep {
     }
 }
 
-/// One run.
-struct Run<'a, S: State> {
-    method: &'a DpmMultistep,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    scratch: Scratch<S>,
+/// What a run knows of its steps before.
+pub(crate) struct History<S> {
     /// The last levels, the newest first.
     levels: Vec<Level>,
     /// What was predicted there: the data, or for the noise the score.
     predictions: Vec<S>,
-    guard: NanGuard,
 }
 
-impl<S: State> GridMethod<S> for Run<'_, S> {
-    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
-        let (method, w) = (self.method, &mut self.scratch);
-        let (from, to) = (
-            Level::at(self.job.sde, span.from),
-            Level::at(self.job.sde, span.to),
-        );
-        self.levels.rotate_right(1);
-        self.predictions.rotate_right(1);
-        self.levels[0] = from;
-        let newest = &mut self.predictions[0];
-        match method.prediction {
-            Prediction::Noise => self.score.evaluate(x, Coef::All(from.t), newest)?,
+impl<S: State> GridSteps<S> for DpmMultistep {
+    type Memory = History<S>;
+
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, job: &Job<S>, x: &S) -> History<S> {
+        let history = usize::from(self.order);
+        History {
+            levels: vec![Level::at(job.sde, self.grid.start()); history],
+            predictions: (0..history).map(|_| x.zeros_like()).collect(),
+        }
+    }
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        History { levels, predictions }: &mut History<S>,
+        step: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let (sde, w) = (frame.job.sde, &mut frame.scratch);
+        let (from, to) = (Level::at(sde, span.from), Level::at(sde, span.to));
+        levels.rotate_right(1);
+        predictions.rotate_right(1);
+        levels[0] = from;
+        let newest = &mut predictions[0];
+        match self.prediction {
+            Prediction::Noise => frame.score.evaluate(x, Coef::All(from.t), newest)?,
             Prediction::Data => {
-                self.score.evaluate(x, Coef::All(from.t), &mut w.score)?;
-                let (state, score) = method.prediction.of_score(&from);
+                frame.score.evaluate(x, Coef::All(from.t), &mut w.score)?;
+                let (state, score) = self.prediction.of_score(&from);
                 newest.lincomb(&[(Coef::All(state), &*x), (Coef::All(score), &w.score)]);
             }
         }
-        let order = method.order_of(step, &to);
-        let (state, factors) = method.factors(order, &self.levels, &to);
+        let order = self.order_of(step, &to);
+        let (state, factors) = self.factors(order, levels, &to);
         let mut terms = [(Coef::All(state), &*x); 4];
-        let known = self.predictions.iter().zip(&self.levels).zip(factors);
+        let known = predictions.iter().zip(&*levels).zip(factors);
         for (term, ((prediction, level), factor)) in terms[1..].iter_mut().zip(known) {
-            let unit = match method.prediction {
-                Prediction::Noise => method.prediction.of_score(level).1,
+            let unit = match self.prediction {
+                Prediction::Noise => self.prediction.of_score(level).1,
                 Prediction::Data => 1.0,
             };
             *term = (Coef::All(factor * unit), prediction);
         }
         w.next.lincomb(&terms[..=usize::from(order)]);
         mem::swap(x, &mut w.next);
-        let score = match method.prediction {
-            Prediction::Noise => &self.predictions[0],
+        let score = match self.prediction {
+            Prediction::Noise => &predictions[0],
             Prediction::Data => &w.score,
         };
-        self.guard.check(x, Some(score), from.t, to.t, step as u64)
-    }
-
-    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let (end, w) = (self.method.final_step, &mut self.scratch);
-        end.apply(self.job.sde, self.score, self.guard, t, step as u64, x, w)
+        frame.guard.check(x, Some(score), from.t, to.t, step as u64)
     }
 }
 
@@ -177,17 +188,6 @@ impl<S: State> Sampler<S> for DpmMultistep {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let history = usize::from(self.order);
-        let run = Run {
-            method: self,
-            job,
-            score: &score,
-            scratch: Scratch::new(x),
-            levels: vec![Level::at(job.sde, self.grid.start()); history],
-            predictions: (0..history).map(|_| x.zeros_like()).collect(),
-            guard: NanGuard::new(job.first_row),
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

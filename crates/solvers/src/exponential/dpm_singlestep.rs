@@ -4,10 +4,9 @@ use sde_core::grid::Grid;
 use sde_core::{Sde, Span};
 
 use super::Prediction;
-use crate::observe::NanGuard;
 use crate::sampler::level::Level;
-use crate::sampler::march::{GridMethod, march};
-use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
+use crate::sampler::march::{self, Frame, GridSteps};
+use crate::sampler::{Final, Job, MethodInfo, Sampler, SolveStats};
 use crate::{Coef, Observer, SolveError, State};
 
 /// Order of a singlestep method that has stages: what it approximates the prediction by.
@@ -119,53 +118,48 @@ impl DpmSingleStep {
     }
 }
 
-/// One run.
-struct Run<'a, S: State> {
-    method: &'a DpmSingleStep,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    /// The score at the start of the step, and the state under construction.
-    scratch: Scratch<S>,
-    /// State and score of a stage.
-    stage: S,
-    stage_score: S,
-    guard: NanGuard,
+/// A stage of a run.
+pub(crate) struct Stage<S> {
+    state: S,
+    score: S,
 }
 
-impl<S: State> Run<'_, S> {
+impl<S: State> Stage<S> {
     /// `next <-` the state that these factors make; then it is the stage at `level`, with its score.
-    fn stage(&mut self, factors: Factors, level: &Level, x: &S) -> Result<(), SolveError> {
-        let w = &mut self.scratch;
-        combine(
-            &mut w.next,
-            factors,
-            [x, &w.score, &self.stage, &self.stage_score],
-        );
-        mem::swap(&mut self.stage, &mut w.next);
-        self.score
-            .evaluate(&self.stage, Coef::All(level.t), &mut self.stage_score)
+    fn make(
+        &mut self,
+        frame: &mut Frame<S>,
+        factors: Factors,
+        level: &Level,
+        x: &S,
+    ) -> Result<(), SolveError> {
+        let w = &mut frame.scratch;
+        combine(&mut w.next, factors, [x, &w.score, &self.state, &self.score]);
+        mem::swap(&mut self.state, &mut w.next);
+        frame
+            .score
+            .evaluate(&self.state, Coef::All(level.t), &mut self.score)
     }
 
     /// Whose fault it is that `x` is not finite: the first evaluation whose argument was finite and whose score is not.
     fn check(
         &self,
-        from: &Level,
-        stages: &[Level],
-        to: &Level,
+        frame: &Frame<S>,
+        (from, stages, to): (&Level, &[Level], &Level),
         step: usize,
         x: &S,
     ) -> Result<(), SolveError> {
         if x.first_non_finite_row().is_none() {
             return Ok(());
         }
-        let (start, late) = (&self.scratch.score, &self.stage_score);
+        let (start, late) = (&frame.scratch.score, &self.score);
         let (score, t) = match stages {
             [] => (start, from.t),
             _ if start.first_non_finite_row().is_some() => (start, from.t),
-            [one, _] if self.stage.first_non_finite_row().is_some() => (late, one.t),
+            [one, _] if self.state.first_non_finite_row().is_some() => (late, one.t),
             [.., last] => (late, last.t),
         };
-        self.guard.check(x, Some(score), t, to.t, step as u64)
+        frame.guard.check(x, Some(score), t, to.t, step as u64)
     }
 }
 
@@ -184,24 +178,49 @@ fn combine<S: State>(out: &mut S, factors: Factors, states: [&S; 4]) {
     out.lincomb(&terms[..used]);
 }
 
-impl<S: State> GridMethod<S> for Run<'_, S> {
-    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
-        let sde: &dyn Sde = self.job.sde;
+impl<S: State> GridSteps<S> for DpmSingleStep {
+    type Memory = Stage<S>;
+
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, _: &Job<S>, x: &S) -> Stage<S> {
+        Stage {
+            state: x.zeros_like(),
+            score: x.zeros_like(),
+        }
+    }
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        stage: &mut Stage<S>,
+        step: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let sde: &dyn Sde = frame.job.sde;
         let formulas = Formulas {
-            prediction: self.method.prediction,
+            prediction: self.prediction,
         };
         let (from, to) = (Level::at(sde, span.from), Level::at(sde, span.to));
         let inside = |r: f64| Level::at_lambda(sde, from.lambda + r * (to.lambda - from.lambda));
-        self.score
-            .evaluate(x, Coef::All(from.t), &mut self.scratch.score)?;
+        frame
+            .score
+            .evaluate(x, Coef::All(from.t), &mut frame.scratch.score)?;
         let (mut levels, mut used) = ([from; 2], 0);
-        let end = match self.method.order_of(step, &to) {
+        let end = match self.order_of(step, &to) {
             1 => formulas.first(&from, &to),
             2 => {
                 let [r, _] = StagedOrder::Two.stages();
                 levels[0] = inside(r);
                 used = 1;
-                self.stage(formulas.first(&from, &levels[0]), &levels[0], x)?;
+                stage.make(frame, formulas.first(&from, &levels[0]), &levels[0], x)?;
                 formulas.second(&from, &levels[0], r, &to)
             }
             _ => {
@@ -209,20 +228,15 @@ impl<S: State> GridMethod<S> for Run<'_, S> {
                 levels = [inside(r1), inside(r2)];
                 used = 2;
                 let [one, two] = &levels;
-                self.stage(formulas.first(&from, one), one, x)?;
-                self.stage(formulas.slope(&from, one, r1 / r2, two), two, x)?;
+                stage.make(frame, formulas.first(&from, one), one, x)?;
+                stage.make(frame, formulas.slope(&from, one, r1 / r2, two), two, x)?;
                 formulas.slope(&from, two, r2, &to)
             }
         };
-        let w = &mut self.scratch;
-        combine(&mut w.next, end, [x, &w.score, &self.stage, &self.stage_score]);
+        let w = &mut frame.scratch;
+        combine(&mut w.next, end, [x, &w.score, &stage.state, &stage.score]);
         mem::swap(x, &mut w.next);
-        self.check(&from, &levels[..used], &to, step, x)
-    }
-
-    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let (end, w) = (self.method.final_step, &mut self.scratch);
-        end.apply(self.job.sde, self.score, self.guard, t, step as u64, x, w)
+        stage.check(frame, (&from, &levels[..used], &to), step, x)
     }
 }
 
@@ -242,16 +256,6 @@ impl<S: State> Sampler<S> for DpmSingleStep {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let run = Run {
-            method: self,
-            job,
-            score: &score,
-            scratch: Scratch::new(x),
-            stage: x.zeros_like(),
-            stage_score: x.zeros_like(),
-            guard: NanGuard::new(job.first_row),
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

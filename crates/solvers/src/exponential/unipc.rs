@@ -8,10 +8,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Prediction;
 use super::phi::z_phi;
-use crate::observe::NanGuard;
 use crate::sampler::level::Level;
-use crate::sampler::march::{GridMethod, march};
-use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
+use crate::sampler::march::{self, Frame, GridSteps};
+use crate::sampler::{Final, Job, MethodInfo, Sampler, SolveStats};
 use crate::{Coef, Observer, SolveError, State};
 
 /// Highest order.
@@ -99,18 +98,8 @@ fn moment(ratios: &[f64], k: usize, moments: &[f64; MOST]) -> f64 {
     polynomial.iter().zip(moments).map(|(c, m)| c * m).sum()
 }
 
-/// One run.
-struct Run<'a, S: State> {
-    method: &'a Unipc,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    history: History<S>,
-    scratch: Scratch<S>,
-    guard: NanGuard,
-}
-
 /// Predicted data and their `lambda`, the newest first.
-struct History<S> {
+pub(crate) struct History<S> {
     predictions: Vec<S>,
     lambdas: [f64; MOST + 1],
 }
@@ -153,35 +142,52 @@ impl<S: State> History<S> {
     }
 }
 
-impl<S: State> GridMethod<S> for Run<'_, S> {
-    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
-        let (sde, w) = (self.job.sde, &mut self.scratch);
-        let (from, to) = (Level::at(sde, span.from), Level::at(sde, span.to));
-        if step == 0 {
-            self.score.evaluate(x, Coef::All(from.t), &mut w.score)?;
-            self.history.push(&from, x, &w.score);
-            let first = &self.history.predictions[0];
-            self.guard.check(first, Some(&w.score), from.t, from.t, 0)?;
-        }
-        let order = self.method.order_at(step);
-        let levels = (&from, &to);
-        self.history
-            .step(self.method, levels, 0, &[1, 2][..order - 1], x, &mut w.next);
-        if step + 1 == self.method.grid.steps() {
-            mem::swap(x, &mut w.next);
-            return self.guard.check(x, None, to.t, to.t, step as u64);
-        }
-        self.score.evaluate(&w.next, Coef::All(to.t), &mut w.score)?;
-        self.history.push(&to, &w.next, &w.score);
-        self.history
-            .step(self.method, levels, 1, &[0, 2, 3][..order], x, &mut w.noise);
-        mem::swap(x, &mut w.noise);
-        self.guard.check(x, Some(&w.score), to.t, to.t, step as u64)
+impl<S: State> GridSteps<S> for Unipc {
+    type Memory = History<S>;
+
+    fn grid(&self) -> &Grid {
+        &self.grid
     }
 
-    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let (end, w) = (self.method.final_step, &mut self.scratch);
-        end.apply(self.job.sde, self.score, self.guard, t, step as u64, x, w)
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, _: &Job<S>, x: &S) -> History<S> {
+        History {
+            predictions: (0..=self.order).map(|_| x.zeros_like()).collect(),
+            lambdas: [0.0; MOST + 1],
+        }
+    }
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        history: &mut History<S>,
+        step: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let (sde, w) = (frame.job.sde, &mut frame.scratch);
+        let (from, to) = (Level::at(sde, span.from), Level::at(sde, span.to));
+        if step == 0 {
+            frame.score.evaluate(x, Coef::All(from.t), &mut w.score)?;
+            history.push(&from, x, &w.score);
+            let first = &history.predictions[0];
+            frame.guard.check(first, Some(&w.score), from.t, from.t, 0)?;
+        }
+        let order = self.order_at(step);
+        let levels = (&from, &to);
+        history.step(self, levels, 0, &[1, 2][..order - 1], x, &mut w.next);
+        if step + 1 == self.grid.steps() {
+            mem::swap(x, &mut w.next);
+            return frame.guard.check(x, None, to.t, to.t, step as u64);
+        }
+        frame.score.evaluate(&w.next, Coef::All(to.t), &mut w.score)?;
+        history.push(&to, &w.next, &w.score);
+        history.step(self, levels, 1, &[0, 2, 3][..order], x, &mut w.noise);
+        mem::swap(x, &mut w.noise);
+        frame.guard.check(x, Some(&w.score), to.t, to.t, step as u64)
     }
 }
 
@@ -201,19 +207,6 @@ impl<S: State> Sampler<S> for Unipc {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let history = History {
-            predictions: (0..=self.order).map(|_| x.zeros_like()).collect(),
-            lambdas: [0.0; MOST + 1],
-        };
-        let run = Run {
-            method: self,
-            job,
-            score: &score,
-            history,
-            scratch: Scratch::new(x),
-            guard: NanGuard::new(job.first_row),
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

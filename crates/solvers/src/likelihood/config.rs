@@ -4,7 +4,7 @@ use sde_core::Sde;
 use serde::{Deserialize, Serialize};
 
 use super::{Divergence, Encode, Likelihood, ProbeLaw};
-use crate::config::{OdeConfig, SMALLEST_TOLERANCE};
+use crate::config::{OdeConfig, limits_within, refuse_in};
 use crate::rk::adaptive::Limits;
 use crate::sampler::Final;
 use crate::{Sampler, SolveError, State, Tolerance};
@@ -67,7 +67,7 @@ impl LikelihoodConfig {
             Some(count) => {
                 let reason =
                     format!("must lie between 1 and {MOST_PROBES}; leave it out for the exact divergence");
-                return Err(refuse("probes", count, reason));
+                return Err(refuse_in("likelihood", "probes", count, reason));
             }
         };
         Ok(Likelihood {
@@ -109,37 +109,16 @@ impl LikelihoodConfig {
     }
 
     fn limits(&self, sde: &dyn Sde) -> Result<Limits, SolveError> {
-        for (key, value) in [("rtol", self.rtol), ("atol", self.atol)] {
-            if !(value.is_finite() && value >= SMALLEST_TOLERANCE) {
-                let reason =
-                    format!("must be a finite number >= {SMALLEST_TOLERANCE:e}, what rounding allows");
-                return Err(refuse(key, value, reason));
-            }
-        }
-        if self.max_steps == 0 {
-            return Err(refuse("max_steps", 0, "must be at least 1"));
-        }
         let domain = sde.domain();
-        let span = domain.t_end - domain.likelihood_eps;
-        if !(self.min_step >= 0.0 && self.min_step < span) {
-            let reason = format!("must be >= 0 and below the time to cover, {span}");
-            return Err(refuse("min_step", self.min_step, reason));
-        }
-        Ok(Limits {
+        let limits = Limits {
             tolerance: Tolerance {
                 atol: self.atol,
                 rtol: self.rtol,
             },
             max_steps: self.max_steps,
             min_step: self.min_step,
-        })
-    }
-}
-
-fn refuse(key: &str, value: impl ToString, reason: impl Into<String>) -> SolveError {
-    SolveError::Config {
-        key: format!("likelihood.{key}"),
-        value: value.to_string(),
-        reason: reason.into(),
+        };
+        let span = domain.t_end - domain.likelihood_eps;
+        limits_within("likelihood", limits, ("time to cover", span))
     }
 }

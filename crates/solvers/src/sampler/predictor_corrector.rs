@@ -1,10 +1,9 @@
 use sde_core::Span;
 use sde_core::grid::Grid;
 
-use super::march::{GridMethod, march};
-use super::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats, StepCtx};
+use super::march::{self, Frame, GridSteps};
+use super::{Final, Job, MethodInfo, Sampler, SolveStats, StepCtx};
 use crate::correct::{Corrector, corrector_draw, step_ratio};
-use crate::observe::NanGuard;
 use crate::predict::Predictor;
 use crate::{Observer, SolveError, State};
 
@@ -26,62 +25,65 @@ pub struct PredictorCorrector<S: State> {
     pub(crate) final_step: Final,
 }
 
-/// One run.
-struct Run<'a, S: State> {
-    method: &'a PredictorCorrector<S>,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    scratch: Scratch<S>,
-    guard: NanGuard,
-}
-
-impl<S: State> Run<'_, S> {
+impl<S: State> PredictorCorrector<S> {
     /// The correctors at one grid point. `last` is set at the point after which nothing else follows.
-    fn correct(&mut self, point: usize, t: f64, ratio: f64, last: bool, x: &mut S) -> Result<(), SolveError> {
-        let Some(corrector) = &self.method.corrector else {
+    fn correct(
+        &self,
+        frame: &mut Frame<S>,
+        point: usize,
+        t: f64,
+        ratio: f64,
+        last: bool,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let Some(corrector) = &self.corrector else {
             return Ok(());
         };
-        let repeats = self.method.corrector_steps;
+        let repeats = self.corrector_steps;
         for inner in 0..repeats {
-            let mut ctx = StepCtx::new(self.job, self.score, point as u32);
-            ctx.mean_only = last && inner + 1 == repeats && self.method.final_step == Final::Mean;
+            let mut ctx = StepCtx::new(frame.job, frame.score, point as u32);
+            ctx.mean_only = last && inner + 1 == repeats && self.final_step == Final::Mean;
             let draw = corrector_draw(point as u32, repeats, inner);
-            corrector.step(&ctx, t, ratio, draw, x, &mut self.scratch)?;
-            self.guard
-                .check(x, Some(&self.scratch.score), t, t, point as u64)?;
+            corrector.step(&ctx, t, ratio, draw, x, &mut frame.scratch)?;
+            frame.check(x, t, t, point)?;
         }
         Ok(())
     }
 }
 
-impl<S: State> GridMethod<S> for Run<'_, S> {
-    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
-        let ratio = step_ratio(self.job.sde, span);
-        self.correct(step, span.from, ratio, false, x)?;
-        let last = step + 1 == self.method.grid.steps();
-        if let Some(predictor) = &self.method.predictor {
-            let mut ctx = StepCtx::new(self.job, self.score, step as u32);
-            ctx.mean_only = last && self.method.final_step == Final::Mean;
-            predictor.step(&ctx, span, x, &mut self.scratch)?;
-            let score = Some(&self.scratch.score);
-            self.guard.check(x, score, span.from, span.to, step as u64)?;
-        } else if last {
-            self.correct(step + 1, span.to, ratio, true, x)?;
-        }
-        Ok(())
+impl<S: State> GridSteps<S> for PredictorCorrector<S> {
+    type Memory = ();
+
+    fn grid(&self) -> &Grid {
+        &self.grid
     }
 
-    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let (end, guard) = (self.method.final_step, self.guard);
-        end.apply(
-            self.job.sde,
-            self.score,
-            guard,
-            t,
-            step as u64,
-            x,
-            &mut self.scratch,
-        )
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, _: &Job<S>, _: &S) {}
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        _: &mut (),
+        step: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let ratio = step_ratio(frame.job.sde, span);
+        self.correct(frame, step, span.from, ratio, false, x)?;
+        let last = step + 1 == self.grid.steps();
+        if let Some(predictor) = &self.predictor {
+            let mut ctx = StepCtx::new(frame.job, frame.score, step as u32);
+            ctx.mean_only = last && self.final_step == Final::Mean;
+            predictor.step(&ctx, span, x, &mut frame.scratch)?;
+            frame.check(x, span.from, span.to, step)?;
+        } else if last {
+            self.correct(frame, step + 1, span.to, ratio, true, x)?;
+        }
+        Ok(())
     }
 }
 
@@ -105,14 +107,6 @@ impl<S: State> Sampler<S> for PredictorCorrector<S> {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let run = Run {
-            method: self,
-            job,
-            score: &score,
-            scratch: Scratch::new(x),
-            guard: NanGuard::new(job.first_row),
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

@@ -5,10 +5,9 @@ use std::mem;
 use sde_core::grid::Grid;
 use sde_core::{Sde, Span};
 
-use crate::observe::NanGuard;
 use crate::sampler::level::Level;
-use crate::sampler::march::{GridMethod, march};
-use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
+use crate::sampler::march::{self, Frame, GridSteps};
+use crate::sampler::{Final, Job, MethodInfo, Sampler, SolveStats};
 use crate::{Coef, Observer, SolveError, State};
 
 /// Most predictions that a step combines.
@@ -39,6 +38,11 @@ pub struct Multistep {
 }
 
 impl Multistep {
+    /// Predictions that step number `step` combines.
+    fn known(&self, step: usize) -> usize {
+        (step + 1).min(self.order)
+    }
+
     /// The weights of every step of a grid by `rule`, which gets the levels from the start to the end of the step, at most
     /// `order + 1` of them, the newest last.
     pub(crate) fn weights_by(
@@ -63,22 +67,18 @@ pub(crate) fn lagrange(points: &[f64], j: usize, at: f64) -> f64 {
         .product()
 }
 
-/// One run.
-struct Run<'a, S: State> {
-    method: &'a Multistep,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
+/// What a run knows of its steps before.
+pub(crate) struct History<S> {
     /// Scores of the last steps and the `std` of their times, the newest first.
     scores: Vec<S>,
     stds: Weights,
-    scratch: Scratch<S>,
-    guard: NanGuard,
 }
 
-impl<S: State> Run<'_, S> {
+impl<S: State> History<S> {
     /// Evaluates at `from` and moves `x` to a level with `mean_coef`, with the first `known` scores.
     fn advance(
         &mut self,
+        frame: &mut Frame<S>,
         from: Level,
         mean_coef: f64,
         weights: &Weights,
@@ -87,9 +87,9 @@ impl<S: State> Run<'_, S> {
     ) -> Result<(), SolveError> {
         self.scores.rotate_right(1);
         self.stds.rotate_right(1);
-        self.score.evaluate(x, Coef::All(from.t), &mut self.scores[0])?;
+        frame.score.evaluate(x, Coef::All(from.t), &mut self.scores[0])?;
         self.stds[0] = from.std;
-        let next = &mut self.scratch.next;
+        let next = &mut frame.scratch.next;
         let mut terms = [(Coef::All(mean_coef / from.mean_coef), &*x); MOST + 1];
         for (j, score) in self.scores[..known].iter().enumerate() {
             terms[j + 1] = (Coef::All(-mean_coef * weights[j] * self.stds[j]), score);
@@ -98,38 +98,57 @@ impl<S: State> Run<'_, S> {
         mem::swap(x, next);
         Ok(())
     }
-
-    fn known(&self, step: usize) -> usize {
-        (step + 1).min(self.method.order)
-    }
 }
 
-impl<S: State> GridMethod<S> for Run<'_, S> {
-    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
-        let from = Level::at(self.job.sde, span.from);
-        let mean_coef = self.job.sde.marginal(span.to).mean_coef;
-        let known = self.known(step);
-        self.advance(from, mean_coef, &self.method.weights[step], known, x)?;
-        self.guard
-            .check(x, Some(&self.scores[0]), span.from, span.to, step as u64)
+impl<S: State> GridSteps<S> for Multistep {
+    type Memory = History<S>;
+
+    fn grid(&self) -> &Grid {
+        &self.grid
     }
 
-    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let (job, end) = (self.job, self.method.final_step);
-        let Some(weights) = self.method.to_zero.as_ref().filter(|_| end == Final::Tweedie) else {
-            return end.apply(
-                job.sde,
-                self.score,
-                self.guard,
-                t,
-                step as u64,
-                x,
-                &mut self.scratch,
-            );
-        };
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, _: &Job<S>, x: &S) -> History<S> {
+        History {
+            scores: (0..self.order).map(|_| x.zeros_like()).collect(),
+            stds: [0.0; MOST],
+        }
+    }
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        history: &mut History<S>,
+        step: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let from = Level::at(frame.job.sde, span.from);
+        let mean_coef = frame.job.sde.marginal(span.to).mean_coef;
         let known = self.known(step);
-        self.advance(Level::at(job.sde, t), 1.0, weights, known, x)?;
-        self.guard.check(x, Some(&self.scores[0]), t, t, step as u64)
+        history.advance(frame, from, mean_coef, &self.weights[step], known, x)?;
+        let score = Some(&history.scores[0]);
+        frame.guard.check(x, score, span.from, span.to, step as u64)
+    }
+
+    fn finish(
+        &self,
+        frame: &mut Frame<S>,
+        history: &mut History<S>,
+        t: f64,
+        step: usize,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let end = self.final_step;
+        let Some(weights) = self.to_zero.as_ref().filter(|_| end == Final::Tweedie) else {
+            return frame.end(end, t, step, x);
+        };
+        let from = Level::at(frame.job.sde, t);
+        history.advance(frame, from, 1.0, weights, self.known(step), x)?;
+        frame.guard.check(x, Some(&history.scores[0]), t, t, step as u64)
     }
 }
 
@@ -149,16 +168,6 @@ impl<S: State> Sampler<S> for Multistep {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let run = Run {
-            method: self,
-            job,
-            score: &score,
-            scores: (0..self.order).map(|_| x.zeros_like()).collect(),
-            stds: [0.0; MOST],
-            scratch: Scratch::new(x),
-            guard: NanGuard::new(job.first_row),
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

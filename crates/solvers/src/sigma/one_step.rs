@@ -4,9 +4,8 @@ use sde_core::grid::Grid;
 use sde_core::{Sde, Span};
 
 use super::{Churn, dpm2, euler, heun};
-use crate::observe::NanGuard;
 use crate::sampler::level::Level;
-use crate::sampler::march::{GridMethod, march};
+use crate::sampler::march::{self, Frame, GridSteps};
 use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
 use crate::{Coef, Observer, SolveError, State};
 
@@ -67,55 +66,87 @@ impl Rule {
     }
 }
 
-/// One run.
-struct Run<'a, S: State> {
-    method: &'a OneStep,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    scratch: Scratch<S>,
-    guard: NanGuard,
+/// What a run carries.
+pub(crate) struct Progress {
     /// The level of the state.
     level: Level,
     /// Whether a step to `sigma = 0` follows the grid.
     to_zero: bool,
 }
 
-impl<S: State> Run<'_, S> {
-    fn churn(&mut self, step: usize, x: &mut S) -> Result<Level, SolveError> {
-        let steps = self.method.grid.steps() + usize::from(self.to_zero);
-        let count = (step, steps);
-        (self.method.churn).add_noise(self.job, self.level, count, x, &mut self.scratch)
+impl OneStep {
+    fn churned<S: State>(
+        &self,
+        frame: &mut Frame<S>,
+        progress: &Progress,
+        step: usize,
+        x: &mut S,
+    ) -> Result<Level, SolveError> {
+        let count = (step, self.grid.steps() + usize::from(progress.to_zero));
+        let w = &mut frame.scratch;
+        self.churn.add_noise(frame.job, progress.level, count, x, w)
     }
 }
 
-impl<S: State> GridMethod<S> for Run<'_, S> {
-    fn step(&mut self, step: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
+impl<S: State> GridSteps<S> for OneStep {
+    type Memory = Progress;
+
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, job: &Job<S>, _: &S) -> Progress {
+        let noisy_end = job.sde.marginal(self.grid.end()).std > 0.0;
+        Progress {
+            level: Level::at(job.sde, self.grid.start()),
+            to_zero: noisy_end && self.final_step == Final::Tweedie,
+        }
+    }
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        progress: &mut Progress,
+        step: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
         let args = StepArgs {
-            sde: self.job.sde,
-            score: self.score,
-            from: self.churn(step, x)?,
-            to: Level::at(self.job.sde, span.to),
+            sde: frame.job.sde,
+            score: frame.score,
+            from: self.churned(frame, progress, step, x)?,
+            to: Level::at(frame.job.sde, span.to),
         };
-        let w = &mut self.scratch;
-        let last = self.method.rule.step(&args, x, w)?;
+        let w = &mut frame.scratch;
+        let last = self.rule.step(&args, x, w)?;
         if x.first_non_finite_row().is_some() {
             // The point of the last evaluation tells whether an earlier one went wrong.
             let bad_point = w.next.first_non_finite_row().is_some();
             let t = if bad_point { args.from.t } else { last };
-            self.guard.check(x, Some(&w.score), t, span.to, step as u64)?;
+            frame.check(x, t, span.to, step)?;
         }
-        self.level = args.to;
+        progress.level = args.to;
         Ok(())
     }
 
-    fn finish(&mut self, _t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let from = if self.to_zero {
-            self.churn(step, x)?
+    fn finish(
+        &self,
+        frame: &mut Frame<S>,
+        progress: &mut Progress,
+        _t: f64,
+        step: usize,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let from = if progress.to_zero {
+            self.churned(frame, progress, step, x)?
         } else {
-            self.level
+            progress.level
         };
-        let (end, w) = (self.method.final_step, &mut self.scratch);
-        end.apply(self.job.sde, self.score, self.guard, from.t, step as u64, x, w)
+        frame.end(self.final_step, from.t, step, x)
     }
 }
 
@@ -141,17 +172,6 @@ impl<S: State> Sampler<S> for OneStep {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let noisy_end = job.sde.marginal(self.grid.end()).std > 0.0;
-        let run = Run {
-            method: self,
-            job,
-            score: &score,
-            scratch: Scratch::new(x),
-            guard: NanGuard::new(job.first_row),
-            level: Level::at(job.sde, self.grid.start()),
-            to_zero: noisy_end && self.final_step == Final::Tweedie,
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

@@ -1,9 +1,7 @@
-use std::mem;
-
 use serde::{Deserialize, Serialize};
 
 use super::{SigmaStep, Steps, Stochasticity};
-use crate::{Coef, MethodInfo, SolveError, State};
+use crate::{MethodInfo, SolveError, State};
 
 /// Weight of the difference of two posterior means in [`Dpmpp2mSde`], with `H = (1 + eta) h`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -49,8 +47,7 @@ impl Steps for Dpmpp2mSde {
     }
 
     fn step<S: State>(&self, step: &mut SigmaStep<'_, S>, x: &mut S) -> Result<(), SolveError> {
-        let (from, to, eta) = (step.from, step.to, self.noise.eta);
-        let h = to.lambda - from.lambda;
+        let (h, eta) = (step.to.lambda - step.from.lambda, self.noise.eta);
         let both = (1.0 + eta) * h;
         let towards = -(-both).exp_m1();
         let weight = match self.solver {
@@ -58,27 +55,6 @@ impl Steps for Dpmpp2mSde {
             SecondOrder::Heun => super::difference_weights(both).0,
         };
         let difference = step.spans_before[0].map_or(0.0, |before| weight * h / before);
-        step.evaluate(x)?;
-        if step.noisy {
-            step.draw_noise()?;
-        }
-        let added = self.noise.s_noise * to.std * (-(-2.0 * eta * h).exp_m1()).sqrt();
-        let w = &mut *step.w;
-        let [mean, mean_before] = &mut *step.own else {
-            unreachable!("two states of its own")
-        };
-        mean.lincomb(&[
-            (Coef::All(1.0 / from.mean_coef), &*x),
-            (Coef::All(from.std * from.sigma), &w.score),
-        ]);
-        let terms = [
-            (Coef::All(to.std / from.std * (-eta * h).exp()), &*x),
-            (Coef::All(to.mean_coef * (towards + difference)), &*mean),
-            (Coef::All(-to.mean_coef * difference), &*mean_before),
-            (Coef::All(added), &w.noise),
-        ];
-        w.next.lincomb(&terms[..3 + usize::from(step.noisy)]);
-        mem::swap(x, &mut w.next);
-        Ok(())
+        step.exponential(self.noise, [towards + difference, -difference], x)
     }
 }

@@ -1,7 +1,5 @@
-use std::mem;
-
 use super::{SigmaStep, Steps, Stochasticity, difference_weights};
-use crate::{Coef, MethodInfo, SolveError, State};
+use crate::{MethodInfo, SolveError, State};
 
 /// DPM-Solver++(3M) for the diffusion SDE: as [`Dpmpp2mSde`](super::Dpmpp2mSde), with the second divided difference of the posterior
 /// means as well. With `H = (1 + eta) h`, `a = h_1/h`, `b = h_2/h` for the spans of the two steps before,
@@ -55,32 +53,8 @@ impl Steps for Dpmpp3mSde {
     }
 
     fn step<S: State>(&self, step: &mut SigmaStep<'_, S>, x: &mut S) -> Result<(), SolveError> {
-        let (from, to, eta) = (step.from, step.to, self.noise.eta);
-        let h = to.lambda - from.lambda;
+        let (h, eta) = (step.to.lambda - step.from.lambda, self.noise.eta);
         let weights = mean_weights(h, (1.0 + eta) * h, step.spans_before);
-        step.evaluate(x)?;
-        if step.noisy {
-            step.draw_noise()?;
-        }
-        let added = self.noise.s_noise * to.std * (-(-2.0 * eta * h).exp_m1()).sqrt();
-        let w = &mut *step.w;
-        let [mean, mean_1, mean_2] = &mut *step.own else {
-            unreachable!("three states of its own")
-        };
-        mean.lincomb(&[
-            (Coef::All(1.0 / from.mean_coef), &*x),
-            (Coef::All(from.std * from.sigma), &w.score),
-        ]);
-        let of_mean = |k: usize| Coef::All(to.mean_coef * weights[k]);
-        let terms = [
-            (Coef::All(to.std / from.std * (-eta * h).exp()), &*x),
-            (of_mean(0), &*mean),
-            (of_mean(1), &*mean_1),
-            (of_mean(2), &*mean_2),
-            (Coef::All(added), &w.noise),
-        ];
-        w.next.lincomb(&terms[..4 + usize::from(step.noisy)]);
-        mem::swap(x, &mut w.next);
-        Ok(())
+        step.exponential(self.noise, weights, x)
     }
 }

@@ -6,11 +6,15 @@ use std::mem;
 use sde_core::Span;
 use sde_core::grid::Grid;
 
+use super::Stochasticity;
 use crate::observe::NanGuard;
 use crate::sampler::level::Level;
-use crate::sampler::march::{GridMethod, march};
+use crate::sampler::march::{self, Frame, GridSteps};
 use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
 use crate::{Coef, Draw, Observer, Purpose, SolveError, State};
+
+/// Terms of a step of [`SigmaStep::exponential`]: the state, three means and the noise.
+const MOST_TERMS: usize = 5;
 
 /// A method of this family: a step from one noise level to the next.
 pub(crate) trait Steps: Debug + Send + Sync {
@@ -91,6 +95,37 @@ impl<S: State> SigmaStep<'_, S> {
         self.job.noise.extend(draw, correlation, noise, spare)
     }
 
+    /// The step of the exponential multistep methods, with one evaluation and one draw: with the posterior mean `D` of this step and
+    /// `D_k` of those before, and `h` the span in `lambda`,
+    /// `x~' = (sigma_to/sigma) e^{-eta h} x~ + sum_k weights[k] D_k + s_noise sigma_to sqrt(1 - e^{-2 eta h}) z`.
+    pub fn exponential<const N: usize>(
+        &mut self,
+        noise: Stochasticity,
+        weights: [f64; N],
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let (from, to, eta) = (self.from, self.to, noise.eta);
+        let h = to.lambda - from.lambda;
+        self.evaluate(x)?;
+        if self.noisy {
+            self.draw_noise()?;
+        }
+        let w = &mut *self.w;
+        self.own[0].lincomb(&[
+            (Coef::All(1.0 / from.mean_coef), &*x),
+            (Coef::All(from.std * from.sigma), &w.score),
+        ]);
+        let mut terms = [(Coef::All(to.std / from.std * (-eta * h).exp()), &*x); MOST_TERMS];
+        for ((term, weight), mean) in terms[1..].iter_mut().zip(weights).zip(&*self.own) {
+            *term = (Coef::All(to.mean_coef * weight), mean);
+        }
+        let added = noise.s_noise * to.std * (-(-2.0 * eta * h).exp_m1()).sqrt();
+        terms[N + 1] = (Coef::All(added), &w.noise);
+        w.next.lincomb(&terms[..N + 1 + usize::from(self.noisy)]);
+        mem::swap(x, &mut w.next);
+        Ok(())
+    }
+
     fn draw(&mut self) -> Draw {
         self.next_draw += 1;
         Draw {
@@ -108,36 +143,53 @@ pub struct OnGrid<M> {
     pub(crate) final_step: Final,
 }
 
-/// One run.
-struct Run<'a, S: State, M> {
-    sampler: &'a OnGrid<M>,
-    job: &'a Job<'a, S>,
-    score: &'a CountedScore<'a, S>,
-    scratch: Scratch<S>,
+/// What a run carries.
+pub(crate) struct Progress<S> {
     own: Vec<S>,
     spans_before: [Option<f64>; 2],
     level: Level,
 }
 
-impl<S: State, M: Steps> GridMethod<S> for Run<'_, S, M> {
-    fn step(&mut self, number: usize, span: Span, x: &mut S) -> Result<(), SolveError> {
-        let (from, to) = (self.level, Level::at(self.job.sde, span.to));
-        let OnGrid {
-            method,
-            grid,
-            final_step,
-        } = self.sampler;
-        let without = *final_step == Final::Mean && number + 1 == grid.steps();
-        self.own.rotate_right(usize::from(M::STATES > 0));
+impl<S: State, M: Steps> GridSteps<S> for OnGrid<M> {
+    type Memory = Progress<S>;
+
+    fn grid(&self) -> &Grid {
+        &self.grid
+    }
+
+    fn final_step(&self) -> Final {
+        self.final_step
+    }
+
+    fn memory(&self, job: &Job<S>, x: &S) -> Progress<S> {
+        Progress {
+            own: (0..M::STATES).map(|_| x.zeros_like()).collect(),
+            spans_before: [None; 2],
+            level: Level::at(job.sde, self.grid.start()),
+        }
+    }
+
+    fn step(
+        &self,
+        frame: &mut Frame<S>,
+        progress: &mut Progress<S>,
+        number: usize,
+        span: Span,
+        x: &mut S,
+    ) -> Result<(), SolveError> {
+        let (from, to) = (progress.level, Level::at(frame.job.sde, span.to));
+        let method = &self.method;
+        let without = self.final_step == Final::Mean && number + 1 == self.grid.steps();
+        progress.own.rotate_right(usize::from(M::STATES > 0));
         let mut step = SigmaStep {
             from,
             to,
             noisy: method.is_stochastic() && !without,
-            spans_before: self.spans_before,
-            w: &mut self.scratch,
-            own: &mut self.own,
-            job: self.job,
-            score_fn: self.score,
+            spans_before: progress.spans_before,
+            w: &mut frame.scratch,
+            own: &mut progress.own,
+            job: frame.job,
+            score_fn: frame.score,
             number,
             next_draw: number as u32 * M::DRAWS,
             scored_at: from.t,
@@ -153,16 +205,9 @@ impl<S: State, M: Steps> GridMethod<S> for Run<'_, S, M> {
             method.step(&mut step, x)?;
         }
         let scored_at = step.scored_at;
-        self.spans_before = [Some(to.lambda - from.lambda), self.spans_before[0]];
-        self.level = to;
-        let guard = NanGuard::new(self.job.first_row);
-        guard.check(x, Some(&self.scratch.score), scored_at, to.t, number as u64)
-    }
-
-    fn finish(&mut self, t: f64, step: usize, x: &mut S) -> Result<(), SolveError> {
-        let (guard, w) = (NanGuard::new(self.job.first_row), &mut self.scratch);
-        let end = self.sampler.final_step;
-        end.apply(self.job.sde, self.score, guard, t, step as u64, x, w)
+        progress.spans_before = [Some(to.lambda - from.lambda), progress.spans_before[0]];
+        progress.level = to;
+        frame.check(x, scored_at, to.t, number)
     }
 }
 
@@ -176,16 +221,6 @@ impl<S: State, M: Steps> Sampler<S> for OnGrid<M> {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        let score = CountedScore::new(job.score);
-        let run = Run {
-            sampler: self,
-            job,
-            score: &score,
-            scratch: Scratch::new(x),
-            own: (0..M::STATES).map(|_| x.zeros_like()).collect(),
-            spans_before: [None; 2],
-            level: Level::at(job.sde, self.grid.start()),
-        };
-        march(&self.grid, job, &score, run, x, observer)
+        march::run(self, job, x, observer)
     }
 }

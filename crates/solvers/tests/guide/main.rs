@@ -3,7 +3,6 @@
 
 mod clip;
 #[path = "../samplers/common.rs"]
-#[allow(dead_code)]
 mod common;
 mod conditions;
 mod inverse;

@@ -5,7 +5,8 @@ use std::cell::Cell;
 use solvers::noise::{BrownianTree, Increments, Split};
 use solvers::{Coef, Draw, HostNoise, NoiseSource, Purpose, ScoreFn, SolveError, State};
 
-use crate::common::{Batch, GaussianScore, oracle, prior, rows, run, sampler, sde, sdes};
+use crate::common::{Batch, oracle, prior, rows, run, sampler, sde, sdes};
+use crate::gaussian::GaussianScore;
 use crate::stochastic::preset;
 
 pub const ADAPTIVE: &str = "kind = \"adaptive-sde\"";

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use sde_core::{Marginal, Mixture, MixtureConfig, Sde, SdeConfig};
+use sde_core::{Mixture, MixtureConfig, Sde, SdeConfig};
 use solvers::config::SamplerConfig;
 use solvers::sampler::prior_std_at;
 use solvers::{
@@ -54,36 +54,6 @@ pub fn rows(batch: &Batch) -> Vec<Vec<f64>> {
     let mut all = Vec::new();
     batch.read_rows(&mut |_, values| all.push(values.to_vec()));
     all
-}
-
-/// The score of data `N(mean, var)` in each coordinate.
-pub struct GaussianScore {
-    pub sde: Arc<dyn Sde>,
-    pub mean: f64,
-    pub var: f64,
-}
-
-impl GaussianScore {
-    /// Mean and standard deviation of `p_t`.
-    pub fn noised(&self, t: f64) -> (f64, f64) {
-        let Marginal { mean_coef, std } = self.sde.marginal(t);
-        (
-            mean_coef * self.mean,
-            (mean_coef * mean_coef * self.var + std * std).sqrt(),
-        )
-    }
-}
-
-impl ScoreFn<Batch> for GaussianScore {
-    fn score(&self, x: &Batch, t: Coef, out: &mut Batch) -> Result<(), SolveError> {
-        for d in 0..x.row_len() {
-            for (row, (out, x)) in out.plane_mut(d).iter_mut().zip(x.plane(d)).enumerate() {
-                let (mean, std) = self.noised(t.at(row));
-                *out = -(x - mean) / (std * std);
-            }
-        }
-        Ok(())
-    }
 }
 
 /// The exact score of a mixture, row by row through the oracle.

@@ -6,7 +6,8 @@ use solvers::correct::{AnnealedLangevin, BatchLangevin, Corrector, Langevin, sig
 use solvers::sampler::{CountedScore, Scratch, StepCtx};
 use solvers::{Draw, HostNoise, Job, NoiseSource, Purpose, SolveError, State};
 
-use crate::common::{Batch, GaussianScore, batch, mixture, oracle, rows, samples, sde};
+use crate::common::{Batch, batch, mixture, oracle, rows, samples, sde};
+use crate::gaussian::GaussianScore;
 
 const ROWS: usize = 2000;
 

@@ -4,7 +4,8 @@
 
 use solvers::{Draw, NoiseSource, Purpose, SolveError};
 
-use crate::common::{Batch, GaussianScore, batch, rows, run, sampler, sde};
+use crate::common::{Batch, batch, rows, run, sampler, sde};
+use crate::gaussian::GaussianScore;
 
 /// Row 0 starts at 0, row 1 at 1, row `2 + k` at 0 with a unit normal at predictor step `k`.
 struct Basis;

@@ -5,6 +5,7 @@ use solvers::{Coef, ScoreFn, SolveError, State};
 use crate::common::{Batch, batch, oracle, refusal, rows, run, sampler, samples, sde, sdes};
 use crate::exponential::{ADAPTIVE, METHODS, PointScore, STARTS};
 use crate::orders::NoNoise;
+use crate::safety::Inside;
 
 /// A last level without noise is a step of order 1 in closed form: the Tweedie mean of the level before it.
 #[test]
@@ -305,19 +306,6 @@ fn a_score_that_is_not_finite_is_named() {
 /// No evaluation lies outside the run; no rows, one row and one dimension are as good as any.
 #[test]
 fn inside_the_run_and_small_batches() {
-    struct Inside<F>(F, f64, f64);
-    impl<F: ScoreFn<Batch>> ScoreFn<Batch> for Inside<F> {
-        fn score(&self, x: &Batch, t: Coef, out: &mut Batch) -> Result<(), SolveError> {
-            for row in 0..x.rows() {
-                assert!(
-                    (self.1..=self.2).contains(&t.at(row)),
-                    "evaluated at {}",
-                    t.at(row)
-                );
-            }
-            self.0.score(x, t, out)
-        }
-    }
     for (_, sde) in sdes() {
         let inside = Inside(oracle(&sde), sde.domain().sample_eps, sde.domain().t_end);
         let point = PointScore {

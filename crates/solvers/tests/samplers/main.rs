@@ -11,6 +11,7 @@ mod exact_moments;
 mod exponential;
 mod exponential_safety;
 mod exponential_values;
+mod gaussian;
 mod multistep;
 mod multistep_values;
 mod observers;

@@ -9,9 +9,8 @@ use solvers::{
     State, StepInfo, sample_chunks,
 };
 
-use crate::common::{
-    Batch, GaussianScore, batch, config, mixture, oracle, refusal, rows, run, sampler, samples, sde, sdes,
-};
+use crate::common::{Batch, batch, config, mixture, oracle, refusal, rows, run, sampler, samples, sde, sdes};
+use crate::gaussian::GaussianScore;
 
 /// Every kind of this family, with the orders that differ.
 pub const KINDS: [&str; 12] = [

@@ -1,7 +1,8 @@
 //! Order of convergence of the deterministic methods on the probability flow of Gaussian data, where the end is known: one
 //! trajectory of `N(0.7, 0.3^2)` under VP, 1.3 standard deviations from the mean, from `t = 1` to `1e-3`.
 
-use crate::common::{GaussianScore, batch, rows, run, sampler, sde};
+use crate::common::{batch, rows, run, sampler, sde};
+use crate::gaussian::GaussianScore;
 
 const Z: f64 = 1.3;
 const EXACT: f64 = 1.0901782311797448;

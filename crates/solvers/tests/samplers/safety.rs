@@ -58,7 +58,7 @@ fn few_steps_are_finite() {
 #[test]
 fn empty_and_single_row_batches() {
     let vp = sde("kind = \"vp\"");
-    let score = crate::common::GaussianScore {
+    let score = crate::gaussian::GaussianScore {
         sde: vp.clone(),
         mean: 0.7,
         var: 0.09,
@@ -334,22 +334,22 @@ fn a_wrong_shape_is_named() {
     }
 }
 
+/// A score that must not be asked outside two times.
+pub struct Inside<F>(pub F, pub f64, pub f64);
+
+impl<F: ScoreFn<Batch>> ScoreFn<Batch> for Inside<F> {
+    fn score(&self, x: &Batch, t: Coef, out: &mut Batch) -> Result<(), SolveError> {
+        for row in 0..x.rows() {
+            let t = t.at(row);
+            assert!((self.1..=self.2).contains(&t), "evaluated at {t}");
+        }
+        self.0.score(x, t, out)
+    }
+}
+
 /// The score sees only times inside the run, for every method without churn, and the adaptive one ends exactly.
 #[test]
 fn nothing_is_evaluated_outside_the_run() {
-    struct Inside<F>(F, f64, f64);
-    impl<F: ScoreFn<Batch>> ScoreFn<Batch> for Inside<F> {
-        fn score(&self, x: &Batch, t: Coef, out: &mut Batch) -> Result<(), SolveError> {
-            for row in 0..x.rows() {
-                assert!(
-                    (self.1..=self.2).contains(&t.at(row)),
-                    "evaluated at {}",
-                    t.at(row)
-                );
-            }
-            self.0.score(x, t, out)
-        }
-    }
     for (name, sde) in sdes() {
         let ends = (sde.domain().sample_eps, sde.domain().t_end);
         for table in KINDS.iter().chain(&[

@@ -2,7 +2,8 @@
 
 use solvers::{HostNoise, StopReason};
 
-use crate::common::{GaussianScore, oracle, prior, run, sampler, samples, sde};
+use crate::common::{oracle, prior, run, sampler, samples, sde};
+use crate::gaussian::GaussianScore;
 
 fn nfe(kind: &str, table: &str) -> u64 {
     let sde = sde(&format!("kind = \"{kind}\""));

@@ -12,10 +12,10 @@ use solvers::{
 
 use crate::adaptive_sde::ADAPTIVE;
 use crate::common::{
-    Batch, GaussianScore, batch, config, mixture, oracle, prior, refusal, rows, run, sampler, samples, sde,
-    sdes,
+    Batch, batch, config, mixture, oracle, prior, refusal, rows, run, sampler, samples, sde, sdes,
 };
 use crate::distribution::check_against;
+use crate::gaussian::GaussianScore;
 use crate::stochastic::KINDS;
 
 /// Row 0 starts at 0, row 1 at 1, row `2 + k` at 0 with a unit normal in draw `k`.
