@@ -133,15 +133,18 @@ def measure(name, net, shape, batch):
     count = sum(p.numel() for p in net.parameters())
     for what, run in [("training step", step), ("forward", forward)]:
         run()
-        seconds, end = [], time.perf_counter() + SECONDS
+        seconds, processor, end = [], [], time.perf_counter() + SECONDS
         while time.perf_counter() < end or len(seconds) < 3:
-            start = time.perf_counter()
+            start, before = time.perf_counter(), time.thread_time()
             run()
             seconds.append(time.perf_counter() - start)
+            processor.append(time.thread_time() - before)
         seconds.sort()
+        processor.sort()
         median, best = seconds[len(seconds) // 2], seconds[0]
         print(f"{name} ({count} parameters, batch {batch}, {THREADS} threads) {what}: {batch / median:.0f} images/s "
-              f"(median {1e3 * median:.1f} ms; best {batch / best:.0f})", flush=True)
+              f"(median {1e3 * median:.1f} ms; best {batch / best:.0f}; processor time of the calling thread "
+              f"{1e3 * processor[len(processor) // 2]:.1f} ms)", flush=True)
 
 
 print(f"torch {torch.__version__}, eager")
