@@ -49,6 +49,10 @@ impl<S: State, F: ScoreFn<S>, G: ScoreFn<S>> ScoreFn<S> for Classifier<S, F, G> 
             Ok(())
         })
     }
+
+    fn takes_any_rows(&self) -> bool {
+        self.score.takes_any_rows() && self.gradient.takes_any_rows()
+    }
 }
 
 impl<S: State, F: ScoreVjp<S>, G: ScoreVjp<S>> ScoreVjp<S> for Classifier<S, F, G> {

@@ -147,6 +147,10 @@ impl<S: State, C: ScoreFn<S>, U: ScoreFn<S>> ScoreFn<S> for ClassifierFree<S, C,
             Ok(())
         })
     }
+
+    fn takes_any_rows(&self) -> bool {
+        self.conditional.takes_any_rows() && self.unconditional.takes_any_rows()
+    }
 }
 
 impl<S: State, C: ScoreVjp<S>, U: ScoreVjp<S>> ScoreVjp<S> for ClassifierFree<S, C, U> {

@@ -117,6 +117,10 @@ impl<S: State, F: ScoreFn<S>> ScoreFn<S> for ClippedScore<'_, S, F> {
         });
         Ok(())
     }
+
+    fn takes_any_rows(&self) -> bool {
+        self.score.takes_any_rows()
+    }
 }
 
 /// A sampler all of whose evaluations are clipped, that of the final Tweedie step included: what `clip_x0` in a sampler's table

@@ -59,4 +59,9 @@ impl<S: State, F: ScoreVjp<S>> ScoreFn<S> for PosteriorSampling<'_, S, F> {
             &self.pool,
         )
     }
+
+    /// The measurement is the same for all rows.
+    fn takes_any_rows(&self) -> bool {
+        self.score.takes_any_rows()
+    }
 }

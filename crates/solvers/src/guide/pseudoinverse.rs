@@ -56,4 +56,9 @@ impl<S: State, F: ScoreVjp<S>> ScoreFn<S> for Pseudoinverse<'_, S, F> {
         self.measurement
             .guided(&self.score, self.sde, spread, 1.0, (x, t), out, &self.pool)
     }
+
+    /// The measurement is the same for all rows.
+    fn takes_any_rows(&self) -> bool {
+        self.score.takes_any_rows()
+    }
 }

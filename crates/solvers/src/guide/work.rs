@@ -15,7 +15,7 @@ pub(super) struct Work<S> {
 }
 
 /// Work that is free, so that evaluations of several threads at a time each have their own, and none allocates after the first
-/// on its number of rows.
+/// on its number of rows or on more.
 pub(super) struct Pool<S> {
     free: Mutex<Vec<Work<S>>>,
     states: usize,
@@ -37,8 +37,20 @@ impl<S: State> Pool<S> {
     pub fn with<R>(&self, like: &S, f: impl FnOnce(&mut Work<S>) -> R) -> R {
         let shape = |x: &S| (x.rows(), x.row_len());
         let fits = |work: &Work<S>| work.states.iter().all(|state| shape(state) == shape(like));
+        let larger = |work: &Work<S>| {
+            let mut states = work.states.iter().map(shape);
+            states.all(|(rows, dim)| rows >= like.rows() && dim == like.row_len())
+        };
+        let cut = |mut work: Work<S>| {
+            let mut states = work.states.iter_mut();
+            states.all(|state| state.cut_rows(like.rows())).then_some(work)
+        };
         let mut free = self.free.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = free.iter().rposition(fits).map(|at| free.swap_remove(at));
+        let found = match free.iter().rposition(fits) {
+            Some(at) => Some(free.swap_remove(at)),
+            // Rows have left the batch: their memory does not stay behind.
+            None => (free.iter().rposition(larger)).and_then(|at| cut(free.swap_remove(at))),
+        };
         drop(free);
         let mut work = found.unwrap_or_else(|| Work {
             states: (0..self.states).map(|_| like.zeros_like()).collect(),

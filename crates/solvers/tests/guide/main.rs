@@ -1,6 +1,7 @@
 //! Guidance against closed forms: one method a module.
 #![allow(clippy::print_stdout)]
 
+mod any_rows;
 mod clip;
 #[path = "../samplers/common.rs"]
 mod common;
