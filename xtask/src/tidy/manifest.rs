@@ -49,12 +49,12 @@ pub fn check(file: &Text, findings: &mut Vec<Finding>) {
         }
         if name == "sde-core"
             && dependency.kind != "dev-dependencies"
-            && !(dependency.name == "serde" && dependency.optional)
+            && !(["serde", "pulp"].contains(&dependency.name) && dependency.optional)
         {
             find(
                 "I1",
                 format!(
-                    "sde-core's only dependency is optional serde, not {}",
+                    "sde-core's only dependencies are optional serde and pulp, not {}",
                     dependency.name
                 ),
             );

@@ -30,13 +30,14 @@ fn assert_clean(path: &str, content: &str) {
 }
 
 #[test]
-fn i1_sde_core_depends_on_optional_serde_only() {
+fn i1_sde_core_depends_on_optional_serde_and_pulp_only() {
     let path = "crates/sde-core/Cargo.toml";
     assert_clean(
         path,
-        "[dependencies]\nserde = { workspace = true, optional = true }\n[dev-dependencies]\nproptest = \"1\"\n",
+        "[dependencies]\nserde = { workspace = true, optional = true }\npulp = { workspace = true, optional = true }\n[dev-dependencies]\nproptest = \"1\"\n",
     );
     assert_breaks(path, "[dependencies]\nserde = \"1\"\n", "I1", 2);
+    assert_breaks(path, "[dependencies]\npulp.workspace = true\n", "I1", 2);
     assert_breaks(
         path,
         "[dependencies]\nserde = { version = \"1\", optional = true }\nrand = \"0.10\"\n",
