@@ -97,7 +97,7 @@ pub struct NetForwardArgs {
     /// The model.
     #[command(flatten)]
     pub place: Place,
-    /// Tensors `x` [rows, ...] and `t` [rows] or [], the network's own time input
+    /// Tensors `x` [rows, ...], `t` [rows] or [], the network's own time input, and `y` [rows], classes, where it takes them
     #[arg(long, value_name = "IN.safetensors")]
     pub input: PathBuf,
     /// Where the tensor `out` goes

@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use score_nets::given::Given;
 use score_nets::{ModelCard, named_tensors, weights};
 use serde::Serialize;
 use tch::{Kind, Tensor};
@@ -77,7 +78,7 @@ fn say(notes: &[String]) {
 fn forward(args: &NetForwardArgs) -> Result<u8, TrainError> {
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
-    let (x, time) = read_input(&args.input)?;
+    let Input { x, time, given } = read_input(&args.input)?;
     let model = OpenModel::open(&args.place, device)?;
     say(&model.notes);
     let refuse = |reason: String| TrainError::Format {
@@ -98,22 +99,36 @@ fn forward(args: &NetForwardArgs) -> Result<u8, TrainError> {
             x.f_to_device(device).map_err(&place)?,
             time.f_to_device(device).map_err(&place)?,
         );
-        Ok(model.net.forward(&x, &time, false)?)
+        Ok(model.net.forward_given(&x, &time, &given, false)?)
     })?;
     weights::save(&args.output, &[("out".to_owned(), out)])?;
     print_line(&format!("output: {}", args.output.display()))?;
     Ok(DONE)
 }
 
-/// `x` and one time a row, both f32.
-fn read_input(path: &Path) -> Result<(Tensor, Tensor), TrainError> {
+/// What a network is asked.
+struct Input {
+    /// The rows, f32.
+    x: Tensor,
+    /// One time a row, f32.
+    time: Tensor,
+    /// The classes of the rows, where they are told.
+    given: Given,
+}
+
+fn read_input(path: &Path) -> Result<Input, TrainError> {
     let refuse = |reason: String| TrainError::Format {
         path: path.to_path_buf(),
         reason,
     };
     let tensors = weights::read(path)?;
-    if let Some((other, _)) = tensors.iter().find(|(name, _)| name != "x" && name != "t") {
-        let reason = format!("tensor {other}: sde net forward takes x and t, the network's own time input");
+    if let Some((other, _)) = tensors
+        .iter()
+        .find(|(name, _)| !["x", "t", "y"].contains(&name.as_str()))
+    {
+        let reason = format!(
+            "tensor {other}: sde net forward takes x, t (the network's own time input) and y (classes, if it takes them)"
+        );
         return Err(refuse(reason));
     }
     let float = |name: &str| {
@@ -144,5 +159,32 @@ fn read_input(path: &Path) -> Result<(Tensor, Tensor), TrainError> {
             )));
         }
     };
-    Ok((x, time.map_err(TrainError::tensor("spreading the time"))?))
+    let time = time.map_err(TrainError::tensor("spreading the time"))?;
+    let given = match tensors.iter().find(|(name, _)| name == "y") {
+        None => Given::default(),
+        Some((_, y)) => {
+            let whole = matches!(
+                y.kind(),
+                Kind::Int64 | Kind::Int | Kind::Int16 | Kind::Int8 | Kind::Uint8
+            );
+            if !whole || y.size() != [rows] {
+                let (kind, size) = (y.kind(), y.size());
+                let reason = format!(
+                    "tensor y: {kind:?} of shape {size:?}, need whole numbers [{rows}], one class a row"
+                );
+                return Err(refuse(reason));
+            }
+            let place = TrainError::tensor("reading the classes");
+            let mut labels = vec![0_i64; y.numel()];
+            let wide = y.f_to_kind(Kind::Int64).map_err(&place)?;
+            wide.f_copy_data(&mut labels, y.numel()).map_err(&place)?;
+            if let Some(label) = labels.iter().find(|&&label| label < -1) {
+                return Err(refuse(format!(
+                    "tensor y: class {label}, need 0 or more, or -1 for none"
+                )));
+            }
+            Given::labels(&labels)?
+        }
+    };
+    Ok(Input { x, time, given })
 }

@@ -1,4 +1,8 @@
-use tch::{Device, Kind, Tensor};
+use score_nets::card::{DataCard, Origin, OriginKind, WeightsKind};
+use score_nets::given::Given;
+use score_nets::weights::write_model;
+use score_nets::{ModelCard, NetConfig, named_parameters, named_tensors, seeded};
+use tch::{Device, Kind, Tensor, nn};
 
 use crate::common::{done, fixture, refused, tensor, write};
 
@@ -72,6 +76,10 @@ fn inputs_are_checked() {
         &["tensor `x`", "not finite"],
     );
     refuse(&[("x", &x.isfinite()), ("t", &times)], &["tensor x", "bools"]);
+    let classes = Tensor::from_slice(&[0_i64, 1]);
+    write(&input, &[("x", &x), ("t", &times), ("y", &classes)]);
+    refused(here, &forward, 1, &["net.classes"]);
+    refuse(&[("x", &x), ("t", &times), ("y", &times)], &["tensor y", "Float"]);
     std::fs::write(&input, b"").expect("writes");
     refused(here, &forward, 1, &["in.safetensors", "0 bytes"]);
     refused(
@@ -146,4 +154,67 @@ fn runs_are_described_and_evaluated() {
         &["absent", "no such run folder"],
     );
     refused(here, &["net", "info", "--model", "run"], 1, &["run/model.toml"]);
+}
+
+/// Classes reach a network that takes them.
+#[test]
+fn classes_are_told() {
+    tch::set_num_threads(1);
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let net: NetConfig =
+        toml::from_str("kind = \"mlp\"\nhidden_size = 8\nnum_layers = 1\nclasses = 3\n").expect("a network");
+    let vs = nn::VarStore::new(Device::Cpu);
+    let built = seeded(3, || net.build(&vs.root(), &[2])).expect("builds");
+    tch::no_grad(|| {
+        for (number, (_, mut tensor)) in named_parameters(&vs).into_iter().enumerate() {
+            let values = Tensor::arange(tensor.numel() as i64, (Kind::Float, Device::Cpu)) + number as f64;
+            tensor.copy_(&values.sin().view(&tensor.size()[..]));
+        }
+    });
+    let card = ModelCard {
+        format: ModelCard::FORMAT,
+        name: "classes".into(),
+        licence: "none".into(),
+        origin: Origin {
+            source: OriginKind::Other,
+            file: String::new(),
+            weights: WeightsKind::Unknown,
+            step: None,
+        },
+        data: DataCard::symmetric_bytes(&[2]),
+        sde: Default::default(),
+        precond: Default::default(),
+        net,
+    };
+    write_model(&here.join("model"), &card, &named_tensors(&vs)).expect("writes");
+    let x = Tensor::from_slice(&[0.1_f32, 0.2, 0.1, 0.2]).view([2, 2]);
+    let t = Tensor::from_slice(&[5.0_f32, 5.0]);
+    let forward = [
+        "net",
+        "forward",
+        "--model",
+        "model",
+        "--input",
+        "in.safetensors",
+        "--output",
+        "out.safetensors",
+    ];
+    write(
+        &here.join("in.safetensors"),
+        &[("x", &x), ("t", &t), ("y", &Tensor::from_slice(&[0_i32, 2]))],
+    );
+    done(here, &forward);
+    let out = tensor(&here.join("out.safetensors"), "out");
+    let given = Given::labels(&[0, 2]).expect("labels");
+    assert_eq!(
+        out,
+        built.forward_given(&x, &t, &given, false).expect("runs").detach()
+    );
+    assert_ne!(out.get(0), out.get(1));
+    for (class, says) in [(3, "3"), (-2, "-2")] {
+        let y = Tensor::from_slice(&[0_i64, class]);
+        write(&here.join("in.safetensors"), &[("x", &x), ("t", &t), ("y", &y)]);
+        refused(here, &forward, 1, &[says]);
+    }
 }
