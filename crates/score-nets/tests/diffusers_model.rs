@@ -4,9 +4,9 @@ mod common;
 
 use common::{distance, normals};
 use score_nets::diffusers::{Unet2dConfig, Unet2dModel};
-use score_nets::{NetConfig, NetError, ScoreNet, named_buffers, named_parameters, seeded};
+use score_nets::{Given, NetConfig, NetError, ScoreNet, named_buffers, named_parameters, seeded};
 use serde_json::{Value, json};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Kind, Tensor, nn, no_grad};
 
 fn config(changes: Value) -> Unet2dConfig {
     let mut keys = json!({
@@ -72,11 +72,13 @@ fn inputs_that_do_not_fit_are_refused() {
     let (_vs, classes) = build(&config(json!({"num_class_embeds": 3})));
     let run = |labels: &Tensor| classes.forward_with_class(&x, &time, Some(labels), false);
     assert!(classes.is_class_conditional() && !net.is_class_conditional());
-    let refused = classes.forward(&x, &time, false).expect_err("no label");
+    let refused = classes
+        .forward_with_class(&x, &time, None, false)
+        .expect_err("no label");
     assert!(refused.to_string().contains("made for classes"), "{refused}");
     for bad in [
         Tensor::from_slice(&[0_i64, 3]),
-        Tensor::from_slice(&[-1_i64, 0]),
+        Tensor::from_slice(&[-2_i64, 0]),
         Tensor::from_slice(&[0.5_f32, 1.0]),
         Tensor::from_slice(&[f32::NAN, 1.0]),
         Tensor::from_slice(&[0_i64, 1, 2]),
@@ -118,6 +120,58 @@ fn inputs_that_do_not_fit_are_refused() {
     let near = learned.forward(&x, &times(&[3.9, 0.2]), false).expect("runs");
     let exact = learned.forward(&x, &times(&[4.0, 0.0]), false).expect("runs");
     assert_eq!(near, exact);
+}
+
+#[test]
+fn classes_are_told_as_to_every_network() {
+    let (x, time) = (normals(2, &[2, 4, 4], Kind::Float), times(&[1.0, 2.0]));
+    let (vs, net) = build(&config(json!({"num_class_embeds": 3})));
+    let told = |labels: &[i64]| {
+        let given = Given::labels(labels).expect("labels");
+        net.forward_given(&x, &time, &given, false)
+    };
+    assert_eq!(net.classes(), 3);
+    let direct = net.forward_with_class(&x, &time, Some(&Tensor::from_slice(&[2_i64, 0])), false);
+    assert_eq!(told(&[2, 0]).expect("runs"), direct.expect("runs"));
+    // a class that is not told adds nothing: the network without its table
+    let untold = told(&[-1, -1]).expect("runs");
+    let plain = net.forward(&x, &time, false).expect("runs");
+    assert!(distance(&untold, &plain) < 1e-6);
+    let (bare_vs, bare) = build(&config(json!({})));
+    let tensors = named_parameters(&vs);
+    for (name, tensor) in named_parameters(&bare_vs) {
+        let (_, from) = tensors.iter().find(|(own, _)| *own == name).expect("there");
+        no_grad(|| tensor.shallow_clone().copy_(from));
+    }
+    assert!(distance(&untold, &bare.forward(&x, &time, false).expect("runs")) < 1e-6);
+    assert!(
+        distance(
+            &told(&[-1, 0]).expect("runs").narrow(0, 1, 1),
+            &plain.narrow(0, 1, 1)
+        ) > 1e-4
+    );
+    told(&[3, 0]).expect_err("no such class");
+    let refused = bare.forward_given(&x, &time, &Given::labels(&[0, 0]).expect("labels"), false);
+    refused.expect_err("no classes");
+
+    let (_vs, embedded) = build(&config(json!({"class_embed_type": "timestep"})));
+    let given = |labels: &[i64]| Given::labels(labels).expect("labels");
+    let have = embedded
+        .forward_given(&x, &time, &given(&[7, 1]), false)
+        .expect("runs");
+    let direct = embedded.forward_with_class(&x, &time, Some(&times(&[7.0, 1.0])), false);
+    assert_eq!(have, direct.expect("runs"));
+    embedded
+        .forward_given(&x, &time, &given(&[7, -1]), false)
+        .expect_err("not told");
+    embedded.forward(&x, &time, false).expect_err("not told");
+
+    let (_vs, identity) = build(&config(json!({"class_embed_type": "identity"})));
+    let vector = normals(2, &[32], Kind::Float);
+    let given = Given::default().with_vector(vector.shallow_clone());
+    let have = identity.forward_given(&x, &time, &given, false).expect("runs");
+    let direct = identity.forward_with_class(&x, &time, Some(&vector), false);
+    assert_eq!(have, direct.expect("runs"));
 }
 
 #[test]

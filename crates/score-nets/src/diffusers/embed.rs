@@ -119,7 +119,7 @@ impl TimeProjection {
                     .f_mul_scalar(PI)?;
                 Tensor::f_cat(&[phase.f_sin()?, phase.f_cos()?], 1)?
             }
-            TimeProjection::Learned { weight } => look_up(weight, &time.f_round()?, what)?,
+            TimeProjection::Learned { weight } => look_up(weight, &time.f_round()?, 0, what)?,
         })
     }
 }
@@ -150,12 +150,12 @@ fn table(vs: &Path, count: i64, size: i64) -> Result<Tensor, TchError> {
     vs.f_var("weight", &[count, size], normal)
 }
 
-/// Rows of a table by numbers that are whole.
-fn look_up(table: &Tensor, numbers: &Tensor, what: &'static str) -> Result<Tensor, NetError> {
+/// Rows of a table by numbers that are whole and not below `least`; zeros for those below 0.
+fn look_up(table: &Tensor, numbers: &Tensor, least: i64, what: &'static str) -> Result<Tensor, NetError> {
     let count = table.size()[0];
     let rows = numbers.f_to_kind(Kind::Int64)?;
     let outside = rows
-        .f_lt(0)?
+        .f_lt(least)?
         .f_logical_or(&rows.f_ge(count)?)?
         .f_logical_or(&rows.f_to_kind(numbers.f_kind()?)?.f_ne_tensor(numbers)?)?;
     if rows.numel() > 0 && outside.f_any()?.f_int64_value(&[])? != 0 {
@@ -164,10 +164,14 @@ fn look_up(table: &Tensor, numbers: &Tensor, what: &'static str) -> Result<Tenso
         return Err(NetError::Value {
             what,
             value: first.to_string(),
-            need: format!("a whole number from 0 to {}", count - 1),
+            need: format!("a whole number from {least} to {}", count - 1),
         });
     }
-    Ok(Tensor::f_embedding(table, &rows, -1, false, false)?)
+    if least == 0 {
+        return Ok(Tensor::f_embedding(table, &rows, -1, false, false)?);
+    }
+    let told = rows.f_ge(0)?.f_unsqueeze(1)?.f_to_kind(table.f_kind()?)?;
+    Ok(Tensor::f_embedding(table, &rows.f_clamp_min(0)?, -1, false, false)?.f_mul(&told)?)
 }
 
 /// `linear_2(silu(linear_1(x)))`.
@@ -205,6 +209,9 @@ pub(super) enum ClassSpec {
     Identity,
 }
 
+/// Stands for a class that is not told: nothing is added to the embedding of the time.
+pub(super) const UNTOLD: i64 = -1;
+
 #[derive(Debug)]
 pub(super) enum ClassEmbedding {
     Table(Tensor),
@@ -221,6 +228,19 @@ impl ClassSpec {
             ClassSpec::Identity => 0,
         }
     }
+}
+
+/// Refuses numbers that stand for a class that is not told, where every number has an embedding.
+fn refuse_untold(labels: &Tensor) -> Result<(), NetError> {
+    if labels.numel() == 0 || labels.f_eq(UNTOLD)?.f_any()?.f_int64_value(&[])? == 0 {
+        return Ok(());
+    }
+    Err(NetError::Value {
+        what: "class label",
+        value: UNTOLD.to_string(),
+        need: "a label for each row: class_embed_type \"timestep\" has none for classes that are not told"
+            .into(),
+    })
 }
 
 impl ClassEmbedding {
@@ -253,8 +273,9 @@ impl ClassEmbedding {
             });
         }
         Ok(match self {
-            ClassEmbedding::Table(table) => look_up(table, labels, "class label")?,
+            ClassEmbedding::Table(table) => look_up(table, labels, UNTOLD, "class label")?,
             ClassEmbedding::Timestep(embedding) => {
+                refuse_untold(labels)?;
                 embedding.forward(&time.forward(labels, "class label")?.f_to_kind(kind)?)?
             }
             ClassEmbedding::Identity => labels.f_to_kind(kind)?,

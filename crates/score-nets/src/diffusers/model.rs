@@ -5,10 +5,10 @@ use tch::nn::Path;
 
 use super::blocks::{DownBlock, MidBlock, Run, UpBlock};
 use super::config::Unet2dConfig;
-use super::embed::{ClassEmbedding, Embedding, TimeProjection};
+use super::embed::{ClassEmbedding, ClassSpec, Embedding, TimeProjection, UNTOLD};
 use super::layers::{Activation, Conv2d, GroupNorm, add_into};
 use super::plan::Plan;
-use crate::{NetError, ScoreNet};
+use crate::{Given, NetError, ScoreNet};
 
 /// `UNet2DModel` of the diffusers library, see [`Unet2dConfig`]; its variables have the names of that library's state
 /// dictionary, in its order.
@@ -80,7 +80,8 @@ impl Unet2dModel {
 
     /// Evaluates the network with class labels, or without them where it knows none.
     ///
-    /// `labels` holds, for each row or once for all, the number of the class (`num_class_embeds`), a number that is
+    /// `labels` holds, for each row or once for all, the number of the class (`num_class_embeds`; -1
+    /// where it is not told, which adds nothing, as in training with label dropout), a number that is
     /// embedded as the time is (`class_embed_type` `timestep`), or an embedding of the size of that of the time
     /// (`identity`).
     ///
@@ -190,9 +191,50 @@ impl Unet2dModel {
 }
 
 impl ScoreNet for Unet2dModel {
-    /// As [`Unet2dModel::forward_with_class`], without classes.
+    /// As [`Unet2dModel::forward_with_class`], with classes that are not told where the network has a table of them.
     fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
-        self.forward_with_class(x, time, None, train)
+        self.forward_given(x, time, &Given::default(), train)
+    }
+
+    /// Takes `labels` where the network has a table of classes or embeds them as it does the time, and `vector` where
+    /// `class_embed_type` is `identity`.
+    fn forward_given(
+        &self,
+        x: &Tensor,
+        time: &Tensor,
+        given: &Given,
+        train: bool,
+    ) -> Result<Tensor, NetError> {
+        let labels = match self.plan.class {
+            None => {
+                given.check_taken(&[])?;
+                None
+            }
+            Some(ClassSpec::Identity) => {
+                given.check_taken(&["vector"])?;
+                given.vector().map(Tensor::shallow_clone)
+            }
+            Some(ClassSpec::Timestep) => {
+                given.check_taken(&["labels"])?;
+                given.classes(i64::MAX)?.map(Tensor::shallow_clone)
+            }
+            Some(ClassSpec::Table { count }) => {
+                given.check_taken(&["labels"])?;
+                Some(match given.classes(count)? {
+                    Some(labels) => labels.shallow_clone(),
+                    None => Tensor::f_from_slice(&[UNTOLD])?,
+                })
+            }
+        };
+        let labels = labels.map(|labels| labels.f_to_device(x.device())).transpose()?;
+        self.forward_with_class(x, time, labels.as_ref(), train)
+    }
+
+    fn classes(&self) -> i64 {
+        match self.plan.class {
+            Some(ClassSpec::Table { count }) => count,
+            _ => 0,
+        }
     }
 }
 
