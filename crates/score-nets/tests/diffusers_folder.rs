@@ -233,6 +233,7 @@ fn ddim(net: &Unet2dModel, scheduler: &SchedulerConfig, x: &Tensor) -> Tensor {
 
 /// Needs `DIFFUSERS_PYTHON`, a Python with diffusers 0.42.
 #[test]
+#[allow(clippy::print_stdout, reason = "says what was not tested")]
 fn the_library_loads_what_is_written_and_computes_the_same() {
     let Some(python) = std::env::var_os("DIFFUSERS_PYTHON") else {
         println!("skipped: DIFFUSERS_PYTHON is not set");

@@ -171,10 +171,10 @@ impl UpBlock {
                 h = attention.forward(&h)?;
             }
         }
-        if self.skip {
-            if let Some(before) = image.take() {
-                *image = Some(fir_up(&before)?);
-            }
+        if self.skip
+            && let Some(before) = image.take()
+        {
+            *image = Some(fir_up(&before)?);
         }
         match &self.tail {
             UpTail::None => Ok(h),

@@ -1,6 +1,5 @@
 //! Folders of the diffusers library: read and written.
 
-use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -14,7 +13,7 @@ use super::process::DataRange;
 use super::scheduler::SchedulerConfig;
 use super::{DiffusersError, attention};
 use crate::NetConfig;
-use crate::weights::{self, WeightsError};
+use crate::weights::{self, WeightsError, files};
 
 const INDEX: &str = "model_index.json";
 const CONFIG: &str = "config.json";
@@ -165,13 +164,13 @@ impl Folder {
             file: config_file.into(),
             source,
         })?;
-        let length = fs::metadata(&self.weights).map_err(|source| DiffusersError::Io {
+        let length = files::length(&self.weights).map_err(|source| DiffusersError::Io {
             file: self.weights.clone(),
             what: "cannot read",
             source,
         })?;
         // Two bytes a number at least.
-        let (have, count) = (length.len(), plan.param_count());
+        let (have, count) = (length, plan.param_count());
         if have / 2 < count {
             let reason = format!(
                 "a network of {count} parameters, but {} holds {have} bytes: they belong to different models",
@@ -271,34 +270,14 @@ pub fn write_folder(
         let reason = format!("the network of net.kind = \"diffusers-unet2d\" has {need}");
         return Err(DiffusersError::table("tensors", format!("{have} values"), reason));
     }
-    let io = |what| {
-        move |source| DiffusersError::Io {
-            file: path.into(),
-            what,
-            source,
-        }
+    let refuse = |what, source| DiffusersError::Io {
+        file: path.into(),
+        what,
+        source,
     };
-    let name = path
-        .file_name()
-        .ok_or_else(|| io("not the name of a folder")(io::ErrorKind::InvalidInput.into()))?;
-    if fs::read_dir(path).is_ok_and(|mut entries| entries.next().is_some()) || path.is_file() {
-        return Err(io("is there already, and not empty")(
-            io::ErrorKind::AlreadyExists.into(),
-        ));
-    }
-    let parent = match path.parent() {
-        Some(parent) if !parent.as_os_str().is_empty() => parent,
-        _ => Path::new("."),
-    };
-    fs::create_dir_all(parent).map_err(io("cannot create the folder above"))?;
-    let temporary = parent.join(format!(".{}.{}.tmp", name.to_string_lossy(), std::process::id()));
-    let written = fill(&temporary, config, scheduler, tensors)
-        .and_then(|()| fs::rename(&temporary, path).map_err(io("cannot rename the finished folder")));
-    if written.is_err() {
-        // The error that matters is the first one.
-        let _ = fs::remove_dir_all(&temporary);
-    }
-    written
+    files::make_whole(path, refuse, |temporary| {
+        fill(temporary, config, scheduler, tensors)
+    })
 }
 
 fn fill(
@@ -308,14 +287,14 @@ fn fill(
     tensors: &[(String, Tensor)],
 ) -> Result<(), DiffusersError> {
     let make = |folder: &Path| {
-        fs::create_dir_all(folder).map_err(|source| DiffusersError::Io {
+        files::make_folder(folder).map_err(|source| DiffusersError::Io {
             file: folder.into(),
             what: "cannot create",
             source,
         })
     };
     let write = |file: PathBuf, text: String| {
-        fs::write(&file, text).map_err(|source| DiffusersError::Io {
+        files::write_text(&file, &text).map_err(|source| DiffusersError::Io {
             file,
             what: "cannot write",
             source,

@@ -1,14 +1,13 @@
 //! JSON files of a diffusers folder: read with a limit, keys once each.
 
 use std::fmt;
-use std::fs::File;
-use std::io::{self, Read};
 use std::path::Path;
 
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::{Map, Value};
 
 use super::DiffusersError;
+use crate::weights::files::read_at_most;
 
 /// Bytes of such a file at most: betas of a million rungs fit.
 const LONGEST: u64 = 1 << 25;
@@ -85,19 +84,11 @@ pub(super) fn parse(file: &Path, text: &str) -> Result<Map<String, Value>, Diffu
 }
 
 pub(super) fn read(file: &Path) -> Result<Map<String, Value>, DiffusersError> {
-    let io = |source| DiffusersError::Io {
+    let bytes = read_at_most(file, LONGEST).map_err(|source| DiffusersError::Io {
         file: file.into(),
         what: "cannot read",
         source,
-    };
-    let mut bytes = Vec::new();
-    File::open(file)
-        .and_then(|open| open.take(LONGEST + 1).read_to_end(&mut bytes))
-        .map_err(io)?;
-    if bytes.len() as u64 > LONGEST {
-        let too_long = format!("more than {LONGEST} bytes, too long for a configuration");
-        return Err(io(io::Error::new(io::ErrorKind::InvalidData, too_long)));
-    }
+    })?;
     let text = String::from_utf8(bytes).map_err(|_| DiffusersError::Json {
         file: file.into(),
         reason: "not text in UTF-8".into(),

@@ -2,6 +2,7 @@
 
 mod assign;
 mod error;
+pub(crate) mod files;
 mod folder;
 mod header;
 pub mod pytorch;

@@ -29,7 +29,7 @@ pub fn skip_keys() -> Value {
         ("out_channels", json!(3)),
         ("norm_num_groups", json!(null)),
         ("time_embedding_type", json!("fourier")),
-        ("mid_block_scale_factor", json!(1.41421356237)),
+        ("mid_block_scale_factor", json!(std::f64::consts::SQRT_2)),
         ("down_block_types", json!(["SkipDownBlock2D", "SkipDownBlock2D"])),
         ("up_block_types", json!(["SkipUpBlock2D", "SkipUpBlock2D"])),
     ] {
