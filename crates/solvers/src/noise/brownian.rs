@@ -16,6 +16,11 @@ const DEPTH: u32 = 30;
 /// Number of cells, the position of the end.
 const END: u32 = 1 << DEPTH;
 
+/// `2^-n`, exact, without a division.
+fn power_of_half(n: u32) -> f64 {
+    f64::from_bits(u64::from(1023 - n) << 52)
+}
+
 /// Standard Brownian motion for every row of a batch, `W(start) = 0`, between two times in either order. Times beyond the ends, as
 /// rounding makes them, count as the ends.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +41,7 @@ impl BrownianTree {
 
     /// Length of the intervals after `level` halvings.
     fn length(&self, level: u32) -> f64 {
-        self.span() / f64::from(1 << level)
+        self.span() * power_of_half(level)
     }
 
     /// Time of a position.
@@ -44,7 +49,7 @@ impl BrownianTree {
         if position == END {
             return self.end;
         }
-        self.start + (self.end - self.start) * (f64::from(position) / f64::from(END))
+        self.start + (self.end - self.start) * (f64::from(position) * power_of_half(DEPTH))
     }
 
     /// Position below a time, and how far into the cell it lies.

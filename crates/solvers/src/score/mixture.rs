@@ -141,7 +141,7 @@ impl<T: Real> MixtureScore<T> {
                 (2, 2) => simd::dispatch(SmallRows::<T, 2, 2>(with)),
                 (2, 3) => simd::dispatch(SmallRows::<T, 2, 3>(with)),
                 (2, 4) => simd::dispatch(SmallRows::<T, 2, 4>(with)),
-                _ if self.spectra.isotropic() => self.isotropic_piece(with.1),
+                _ if self.spectra.isotropic => self.isotropic_piece(with.1),
                 _ => return false,
             }
         }

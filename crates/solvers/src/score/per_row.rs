@@ -18,6 +18,8 @@ use crate::real::Real;
 #[derive(Debug)]
 pub(super) struct Spectra<T> {
     pub(super) dim: usize,
+    /// Whether each covariance is a multiple of the identity.
+    pub(super) isotropic: bool,
     pub(super) components: Vec<Spectrum<T>>,
 }
 
@@ -52,13 +54,12 @@ impl<T: Real> Spectra<T> {
                     vectors: (!diagonal).then(|| cast(&vectors)),
                 }
             })
-            .collect();
-        Self { dim, components }
-    }
-
-    /// Whether each covariance is a multiple of the identity.
-    pub(super) fn isotropic(&self) -> bool {
-        self.components.iter().all(|part| part.only_value().is_some())
+            .collect::<Vec<Spectrum<T>>>();
+        Self {
+            dim,
+            isotropic: components.iter().all(|part| part.only_value().is_some()),
+            components,
+        }
     }
 
     /// Room for one strip of rows.
