@@ -5,12 +5,10 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use std::array::from_fn;
-
 use ndarray::{Array2, ArrayView2};
 
+use super::combine::{Term, lincomb, scale};
 use super::reduce::{accumulate_error, all_finite, dot_rows, error_rows, error_rows_max, select_rows};
-use super::strips::{LANES, coefs, for_planes, lanes, whole, whole_mut};
 use super::{Coef, RowUpdate, State, Tolerance, per_row};
 use crate::real::Real;
 use crate::simd::{self, kernels};
@@ -361,9 +359,6 @@ impl<T: Real> HostBatch<T> {
     }
 }
 
-/// A coefficient and the planes it belongs to.
-type Term<'a, T> = (Coef<'a>, &'a [T]);
-
 fn slices<'a, T: Real>((a, x): (Coef<'a>, &'a HostBatch<T>)) -> Term<'a, T> {
     (a, &x.values)
 }
@@ -379,69 +374,4 @@ kernels! {
     )) -> () = accumulate_error;
     SelectRows<'a, T>((&'a mut [T], &'a [T], &'a [bool])) -> () = select_rows;
     AllFinite<'a, T>(&'a [T]) -> bool = all_finite;
-}
-
-/// `y <- [y +] sum_k a_k x_k` in one pass, added in order.
-#[inline(always)]
-fn lincomb<T: Real, const N: usize, const ADD: bool>((y, rows, terms): (&mut [T], usize, [Term<T>; N])) {
-    let len = y.len();
-    let xs = terms.map(|(_, x)| &x[..len]);
-    if terms.iter().all(|(a, _)| matches!(a, Coef::All(_))) {
-        let a = terms.map(|(a, _)| T::from_f64(a.at(0)));
-        for i in 0..len {
-            let mut sum = if ADD {
-                y[i] + a[0] * xs[0][i]
-            } else {
-                a[0] * xs[0][i]
-            };
-            for k in 1..N {
-                sum += a[k] * xs[k][i];
-            }
-            y[i] = sum;
-        }
-        return;
-    }
-    for start in (0..rows).step_by(LANES) {
-        let n = LANES.min(rows - start);
-        let a: [[T; LANES]; N] = from_fn(|k| coefs(terms[k].0, start, n));
-        for_planes!((start, n, rows, len); xs => x; y => own; {
-            let mut sums = [T::ZERO; LANES];
-            for i in 0..LANES {
-                let mut sum = if ADD {
-                    own[i] + a[0][i] * x[0][i]
-                } else {
-                    a[0][i] * x[0][i]
-                };
-                for k in 1..N {
-                    sum += a[k][i] * x[k][i];
-                }
-                sums[i] = sum;
-            }
-            *own = sums;
-        });
-    }
-}
-
-#[inline(always)]
-fn scale<T: Real>((y, rows, a): (&mut [T], usize, Coef)) {
-    match a {
-        Coef::All(a) => {
-            let a = T::from_f64(a);
-            for value in y {
-                *value *= a;
-            }
-        }
-        Coef::PerRow(_) => {
-            let len = y.len();
-            for start in (0..rows).step_by(LANES) {
-                let n = LANES.min(rows - start);
-                let a: [T; LANES] = coefs(a, start, n);
-                for_planes!((start, n, rows, len); ; y => own; {
-                    for i in 0..LANES {
-                        own[i] *= a[i];
-                    }
-                });
-            }
-        }
-    }
 }

@@ -1,5 +1,6 @@
 //! The batch that samplers move: rows that never mix.
 
+mod combine;
 mod host;
 mod per_row;
 mod reduce;

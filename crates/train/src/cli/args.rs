@@ -33,8 +33,8 @@ pub(super) enum Command {
     Train(TrainArgs),
     /// Draw samples from a trained model
     #[command(
-        override_usage = "sde sample --run RUN_DIR|--model DIR [OPTIONS] [--sampler.KEY VALUE]...",
-        after_help = "Any key of the sampler can be given as an argument, for example --sampler.steps 100."
+        override_usage = "sde sample --run RUN_DIR|--model DIR [OPTIONS] [--sampler.KEY VALUE]... [--condition.KEY VALUE]...",
+        after_help = "Any key of the sampler and of the conditions can be given as an argument, for example --sampler.steps 100, or\n--condition.labels [7] --condition.guidance_scale 2 for a network that knows classes."
     )]
     Sample(SampleArgs),
     /// List, describe and fetch data sets
@@ -152,7 +152,7 @@ pub struct SampleArgs {
 }
 
 impl SampleArgs {
-    /// Refuses overrides of anything but the sampler.
+    /// Refuses overrides of anything but the sampler and the conditions.
     ///
     /// # Errors
     /// [`TrainError::Usage`].
@@ -160,11 +160,11 @@ impl SampleArgs {
         match self
             .overrides
             .iter()
-            .find(|o| o.key.split('.').next() != Some("sampler"))
+            .find(|o| !["sampler", "condition"].contains(&o.key.split('.').next().unwrap_or_default()))
         {
             None => Ok(()),
             Some(other) => Err(TrainError::Usage(format!(
-                "{}: a trained model keeps its configuration; sde sample takes --sampler.KEY VALUE only",
+                "{}: a trained model keeps its configuration; sde sample takes --sampler.KEY VALUE and --condition.KEY VALUE only",
                 other.argument
             ))),
         }

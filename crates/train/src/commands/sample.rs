@@ -140,9 +140,9 @@ fn open(args: &SampleArgs, device: Device) -> Result<(OpenModel, RunConfig), Tra
         sde: opened.card.sde,
         ..RunConfig::default()
     };
-    // What the arguments override: the SDE of the card, and the default sampler.
+    // What the arguments override: the SDE of the card, the default sampler, and no guidance.
     let table = toml::Table::try_from(&base).map(|mut table| {
-        table.retain(|key, _| key == "sde" || key == "sampler");
+        table.retain(|key, _| ["sde", "sampler", "condition"].contains(&key.as_str()));
         table.to_string()
     });
     let table = table.map_err(|e| TrainError::Format {
