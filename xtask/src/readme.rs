@@ -32,8 +32,20 @@ const ARGUMENTS: &str = "crates/train/src/cli/args.rs";
 /// The arguments of the commands about models, where there are some.
 const MODEL_ARGUMENTS: &str = "crates/train/src/cli/model_args.rs";
 /// The tables of a configuration.
-const TABLES: [&str; 13] = [
-    "data", "sde", "net", "precond", "loss", "optim", "ema", "train", "sampler", "eval", "log", "dist",
+const TABLES: [&str; 14] = [
+    "data",
+    "sde",
+    "net",
+    "precond",
+    "loss",
+    "condition",
+    "optim",
+    "ema",
+    "train",
+    "sampler",
+    "eval",
+    "log",
+    "dist",
     "seed",
 ];
 
