@@ -142,7 +142,7 @@ fn open(args: &SampleArgs, device: Device) -> Result<(OpenModel, RunConfig), Tra
     };
     // What the arguments override: the SDE of the card, the default sampler, and no guidance.
     let table = toml::Table::try_from(&base).map(|mut table| {
-        table.retain(|key, _| ["sde", "sampler", "condition"].contains(&key.as_str()));
+        table.retain(|key, _| ["sde", "sampler", "condition"].contains(&key));
         table.to_string()
     });
     let table = table.map_err(|e| TrainError::Format {
