@@ -97,7 +97,8 @@ pub struct NetForwardArgs {
     /// The model.
     #[command(flatten)]
     pub place: Place,
-    /// Tensors `x` [rows, ...], `t` [rows] or [], the network's own time input, and `y` [rows], classes, where it takes them
+    /// Tensors `x`, one row after the other; `t`, the network's own time input, one a row or one for all; where it takes
+    /// classes, `y`, one a row
     #[arg(long, value_name = "IN.safetensors")]
     pub input: PathBuf,
     /// Where the tensor `out` goes
