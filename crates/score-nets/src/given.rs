@@ -72,11 +72,6 @@ impl Given {
         }
     }
 
-    /// Nothing is told.
-    pub fn is_empty(&self) -> bool {
-        self.labels.is_none() && self.vector.is_none() && self.image.is_none() && self.window.is_none()
-    }
-
     /// The vectors.
     pub fn vector(&self) -> Option<&Tensor> {
         self.vector.as_ref()
@@ -191,6 +186,18 @@ impl Given {
             image: None,
             window: None,
         })
+    }
+}
+
+/// Refuses numbers of classes, values or channels that no network is told; 0 stands for none.
+pub(crate) fn check_sizes(sizes: &[(&str, i64)]) -> Result<(), NetError> {
+    match sizes.iter().find(|(_, value)| !(0..=65_536).contains(value)) {
+        Some((key, value)) => Err(NetError::config(
+            key,
+            value,
+            "give a whole number from 0 (none) to 65536",
+        )),
+        None => Ok(()),
     }
 }
 

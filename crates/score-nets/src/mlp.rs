@@ -5,6 +5,7 @@ use tch::Tensor;
 use tch::nn::Path;
 
 use crate::embed::{Embedding, TimeEmbedding};
+use crate::given::check_sizes;
 use crate::layers::{Condition, LayerNorm, Linear, silu};
 use crate::unet::check_input;
 use crate::{Given, NetError, ScoreNet};
@@ -111,15 +112,7 @@ impl MlpConfig {
                 ));
             }
         }
-        for (key, value) in [("classes", self.classes), ("condition_size", self.condition_size)] {
-            if !(0..=65_536).contains(&value) {
-                return Err(NetError::config(
-                    key,
-                    value,
-                    "give a whole number from 0 (none) to 65536",
-                ));
-            }
-        }
+        check_sizes(&[("classes", self.classes), ("condition_size", self.condition_size)])?;
         if !(0.0..1.0).contains(&self.dropout) {
             return Err(NetError::config(
                 "dropout",

@@ -109,12 +109,8 @@ impl<'a> NetScore<'a> {
 
     /// Refuses a network that returns something else than it was given.
     fn forward(&self, x: &Tensor, time: &Tensor, first: usize) -> Result<Tensor, NetError> {
-        let out = if self.given.is_empty() {
-            self.net.forward(x, time, false)?
-        } else {
-            let given = self.given.narrow(first as i64, x.size()[0])?;
-            self.net.forward_given(x, time, &given, false)?
-        };
+        let given = self.given.narrow(first as i64, x.size()[0])?;
+        let out = self.net.forward_given(x, time, &given, false)?;
         if out.size() != x.size() {
             let need = format!("{:?}, the shape of its input", x.size());
             return Err(NetError::Shape {

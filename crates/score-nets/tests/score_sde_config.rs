@@ -1,5 +1,8 @@
 //! What configurations of score_sde's networks say, and what is refused.
 
+mod common;
+
+use common::{ddpm, ncsnpp};
 use score_nets::score_sde::{EmbeddingType, ModelConfigFile, Progressive, ProgressiveInput, SdeKind};
 use score_nets::{DdpmConfig, NcsnppConfig, NetConfig, NetError};
 use serde_json::{Value, json};
@@ -7,30 +10,6 @@ use tch::Device;
 
 fn net(text: &str) -> Result<NetConfig, String> {
     toml::from_str(text).map_err(|e: toml::de::Error| e.message().to_string())
-}
-
-fn ncsnpp(change: impl Fn(&mut NcsnppConfig)) -> NetConfig {
-    let mut config = NcsnppConfig {
-        nf: 8,
-        ch_mult: vec![1, 2],
-        num_res_blocks: 1,
-        attn_resolutions: vec![4],
-        dropout: 0.0,
-        ..NcsnppConfig::ncsnpp()
-    };
-    change(&mut config);
-    NetConfig::Ncsnpp(config)
-}
-
-fn ddpm(change: impl Fn(&mut DdpmConfig)) -> NetConfig {
-    let mut config = DdpmConfig {
-        nf: 32,
-        ch_mult: vec![1, 2],
-        num_res_blocks: 1,
-        ..DdpmConfig::default()
-    };
-    change(&mut config);
-    NetConfig::Ddpm(config)
 }
 
 #[test]

@@ -2,34 +2,10 @@
 
 mod common;
 
-use common::{distance, fresh, normals, redrawn};
+use common::{ddpm, distance, fresh, ncsnpp, normals, redrawn};
 use score_nets::score_sde::{EmbeddingType, Progressive, ProgressiveInput};
-use score_nets::{DdpmConfig, NcsnppConfig, NetConfig, NetError, named_parameters, named_tensors, seeded};
+use score_nets::{NetConfig, NetError, named_parameters, named_tensors, seeded};
 use tch::{Kind, Tensor};
-
-fn ncsnpp(change: impl Fn(&mut NcsnppConfig)) -> NetConfig {
-    let mut config = NcsnppConfig {
-        nf: 8,
-        ch_mult: vec![1, 2],
-        num_res_blocks: 1,
-        attn_resolutions: vec![4],
-        dropout: 0.0,
-        ..NcsnppConfig::ncsnpp()
-    };
-    change(&mut config);
-    NetConfig::Ncsnpp(config)
-}
-
-fn ddpm(change: impl Fn(&mut DdpmConfig)) -> NetConfig {
-    let mut config = DdpmConfig {
-        nf: 32,
-        ch_mult: vec![1, 2],
-        num_res_blocks: 1,
-        ..DdpmConfig::default()
-    };
-    change(&mut config);
-    NetConfig::Ddpm(config)
-}
 
 #[test]
 fn a_label_without_a_noise_level_is_refused() {

@@ -4,6 +4,7 @@
 use super::{Resample, UnetConfig};
 use crate::NetError;
 use crate::embed::{Embedding, TimeEmbedding};
+use crate::given::check_sizes;
 use crate::layers::{Attention, Condition, Conv, GroupNorm, Residual, ResidualOptions, Space};
 
 /// One stage of the body, in the order of evaluation.
@@ -86,19 +87,11 @@ impl Plan {
                 ));
             }
         }
-        for (key, value) in [
+        check_sizes(&[
             ("classes", config.classes),
             ("condition_size", config.condition_size),
             ("condition_channels", config.condition_channels),
-        ] {
-            if !(0..=65_536).contains(&value) {
-                return Err(NetError::config(
-                    key,
-                    value,
-                    "give a whole number from 0 (none) to 65536",
-                ));
-            }
-        }
+        ])?;
         if config.kernel < 1 || config.kernel > 63 || config.kernel % 2 == 0 {
             return Err(NetError::config(
                 "kernel",

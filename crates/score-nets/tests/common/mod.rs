@@ -5,7 +5,7 @@ pub mod fixture;
 
 use std::cell::Cell;
 
-use score_nets::{NetConfig, ScoreNet, UnetConfig, named_parameters, seeded};
+use score_nets::{DdpmConfig, NcsnppConfig, NetConfig, ScoreNet, UnetConfig, named_parameters, seeded};
 use solvers::noise::fill_rows_f64;
 use solvers::{Draw, Purpose};
 use tch::{Device, Kind, Tensor, nn, no_grad};
@@ -94,4 +94,30 @@ pub fn normals(rows: i64, shape: &[i64], kind: Kind) -> Tensor {
 pub fn distance(a: &Tensor, b: &Tensor) -> f64 {
     let difference = a.to_kind(Kind::Double) - b.to_kind(Kind::Double);
     difference.abs().max().double_value(&[])
+}
+
+/// A small NCSN++ with changes.
+pub fn ncsnpp(change: impl Fn(&mut NcsnppConfig)) -> NetConfig {
+    let mut config = NcsnppConfig {
+        nf: 8,
+        ch_mult: vec![1, 2],
+        num_res_blocks: 1,
+        attn_resolutions: vec![4],
+        dropout: 0.0,
+        ..NcsnppConfig::ncsnpp()
+    };
+    change(&mut config);
+    NetConfig::Ncsnpp(config)
+}
+
+/// A small plain DDPM network with changes.
+pub fn ddpm(change: impl Fn(&mut DdpmConfig)) -> NetConfig {
+    let mut config = DdpmConfig {
+        nf: 32,
+        ch_mult: vec![1, 2],
+        num_res_blocks: 1,
+        ..DdpmConfig::default()
+    };
+    change(&mut config);
+    NetConfig::Ddpm(config)
 }
