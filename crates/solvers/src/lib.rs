@@ -66,6 +66,7 @@ pub mod simd;
 pub mod state;
 pub mod stochastic;
 pub mod testing;
+mod vectors;
 
 pub use error::SolveError;
 pub use noise::{Draw, HostNoise, NoiseSource, PresetNoise, Purpose};

@@ -4,7 +4,7 @@ use std::fmt::Debug;
 use std::ops::{Add, AddAssign, Div, Mul, MulAssign, Neg, Sub, SubAssign};
 
 mod sealed {
-    pub trait Sealed {}
+    pub trait Sealed: crate::vectors::Lanes {}
     impl Sealed for f32 {}
     impl Sealed for f64 {}
 }

@@ -71,7 +71,8 @@ fn avx2() -> pulp::Arch {
 pub(crate) trait Kernel {
     type Output;
 
-    fn run(self) -> Self::Output;
+    /// `simd` is for kernels that write their vectors out.
+    fn run<S: pulp::Simd>(self, simd: S) -> Self::Output;
 }
 
 struct Op<K>(K);
@@ -80,8 +81,8 @@ impl<K: Kernel> pulp::WithSimd for Op<K> {
     type Output = K::Output;
 
     #[inline(always)]
-    fn with_simd<S: pulp::Simd>(self, _simd: S) -> K::Output {
-        self.0.run()
+    fn with_simd<S: pulp::Simd>(self, simd: S) -> K::Output {
+        self.0.run(simd)
     }
 }
 
@@ -102,7 +103,7 @@ macro_rules! kernels {
             type Output = $out;
 
             #[inline(always)]
-            fn run(self) -> $out {
+            fn run<S: pulp::Simd>(self, _: S) -> $out {
                 $body::<$T $(, $C)*>(self.0)
             }
         }

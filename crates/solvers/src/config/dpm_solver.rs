@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 use super::check::{StepKeys, adaptive_ends, check_order, order_within, refuse, usual_lambda_grid};
 use super::tables::table;
 use crate::exponential::{
-    Curvature, Ddim, DpmAdaptive, DpmMultistep, DpmSingleStep, Prediction, StagedOrder,
+    Curvature, Ddim, DpmAdaptive, DpmMultistep, DpmSingleStep, MultistepOptions, Prediction, StagedOrder,
 };
 use crate::{Sampler, SolveError, State, Tolerance};
 
@@ -108,14 +108,14 @@ impl DpmSolverConfig {
                 final_step,
             }));
         }
-        Ok(Box::new(DpmMultistep {
+        let options = MultistepOptions {
             prediction,
             order,
             curvature: self.curvature.unwrap_or_default(),
             lower_order_final: lower.unwrap_or(true),
-            grid,
             final_step,
-        }))
+        };
+        Ok(Box::new(DpmMultistep::new(sde, grid, &options)))
     }
 
     fn step_keys(&self) -> StepKeys {

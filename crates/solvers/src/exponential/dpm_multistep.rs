@@ -1,7 +1,7 @@
-use std::mem;
+use std::{iter, mem};
 
-use sde_core::Span;
 use sde_core::grid::Grid;
+use sde_core::{Sde, Span};
 use serde::{Deserialize, Serialize};
 
 use super::Prediction;
@@ -45,26 +45,82 @@ pub enum Curvature {
 /// One evaluation a step. Memory: six states (order 2) or seven.
 #[derive(Debug, Clone)]
 pub struct DpmMultistep {
-    pub(crate) prediction: Prediction,
+    prediction: Prediction,
+    order: u8,
+    curvature: Curvature,
+    grid: Grid,
+    final_step: Final,
+    /// One entry a span.
+    steps: Vec<Step>,
+}
+
+/// What depends on the grid alone.
+#[derive(Debug, Clone)]
+struct Step {
+    /// Factors of state and score that make the prediction.
+    prediction: (f64, f64),
+    /// Predictions that the step combines.
+    order: usize,
+    state: f64,
+    /// Of what is kept: predictions of the data, or scores; the newest first.
+    kept: [f64; 3],
+}
+
+/// The choices that a [`DpmMultistep`] is made of.
+pub(crate) struct MultistepOptions {
+    pub prediction: Prediction,
     /// 2 or 3.
-    pub(crate) order: u8,
-    pub(crate) curvature: Curvature,
-    pub(crate) lower_order_final: bool,
-    pub(crate) grid: Grid,
-    pub(crate) final_step: Final,
+    pub order: u8,
+    pub curvature: Curvature,
+    pub lower_order_final: bool,
+    pub final_step: Final,
 }
 
 impl DpmMultistep {
     /// Grids with fewer steps end with lower orders.
     const FEW_STEPS: usize = 10;
 
-    /// Order of step number `step`, which ends at `to`.
-    fn order_of(&self, step: usize, to: &Level) -> u8 {
+    pub(crate) fn new(sde: &dyn Sde, grid: Grid, options: &MultistepOptions) -> Self {
+        let levels: Vec<Level> = grid.times().iter().map(|t| Level::at(sde, *t)).collect();
+        let steps = (0..grid.steps())
+            .map(|step| options.step(step, &levels))
+            .collect();
+        Self {
+            prediction: options.prediction,
+            order: options.order,
+            curvature: options.curvature,
+            grid,
+            final_step: options.final_step,
+            steps,
+        }
+    }
+}
+
+impl MultistepOptions {
+    fn step(&self, step: usize, levels: &[Level]) -> Step {
+        let (known, to) = (&levels[..=step], &levels[step + 1]);
+        let newest_first = known.iter().rev();
+        let order = self.order_of(step, levels.len() - 1, to);
+        let (state, mut kept) = self.factors(order, known, to);
+        if self.prediction == Prediction::Noise {
+            for (factor, level) in kept.iter_mut().zip(newest_first) {
+                *factor *= self.prediction.of_score(level).1;
+            }
+        }
+        Step {
+            prediction: self.prediction.of_score(&known[step]),
+            order: usize::from(order),
+            state,
+            kept,
+        }
+    }
+
+    /// Order of step number `step` of `steps`, which ends at `to`.
+    fn order_of(&self, step: usize, steps: usize, to: &Level) -> u8 {
         if to.std == 0.0 {
             return 1;
         }
-        let steps = self.grid.steps();
-        let left = if self.lower_order_final && steps < Self::FEW_STEPS {
+        let left = if self.lower_order_final && steps < DpmMultistep::FEW_STEPS {
             steps - step
         } else {
             usize::MAX
@@ -72,10 +128,11 @@ impl DpmMultistep {
         self.order.min((step + 1).min(left).min(3) as u8)
     }
 
-    /// Factors of the state and of the predictions at `levels`, the newest first.
-    fn factors(&self, order: u8, levels: &[Level], to: &Level) -> (f64, [f64; 3]) {
-        let span = self.prediction.span(&levels[0], to);
-        let step_before = |k: usize| (levels[k].lambda - levels[k + 1].lambda) / span.h;
+    /// Factors of the state and of the predictions at the `known` levels, the newest first; `known` has the newest last.
+    fn factors(&self, order: u8, known: &[Level], to: &Level) -> (f64, [f64; 3]) {
+        let level = |back: usize| &known[known.len() - 1 - back];
+        let span = self.prediction.span(level(0), to);
+        let step_before = |k: usize| (level(k).lambda - level(k + 1).lambda) / span.h;
         let predictions = match order {
             1 => [span.first, 0.0, 0.0],
             2 => {
@@ -98,16 +155,9 @@ impl DpmMultistep {
     }
 }
 
-/// What a run knows of its steps before.
-pub(crate) struct History<S> {
-    /// The last levels, the newest first.
-    levels: Vec<Level>,
-    /// What was predicted there: the data, or for the noise the score.
-    predictions: Vec<S>,
-}
-
 impl<S: State> GridSteps<S> for DpmMultistep {
-    type Memory = History<S>;
+    /// What was predicted at the last levels, the newest first: the data, or for the noise the scores.
+    type Memory = Vec<S>;
 
     fn grid(&self) -> &Grid {
         &self.grid
@@ -117,54 +167,49 @@ impl<S: State> GridSteps<S> for DpmMultistep {
         self.final_step
     }
 
-    fn memory(&self, job: &Job<S>, x: &S) -> History<S> {
-        let history = usize::from(self.order);
-        History {
-            levels: vec![Level::at(job.sde, self.grid.start()); history],
-            predictions: (0..history).map(|_| x.zeros_like()).collect(),
-        }
+    fn memory(&self, _: &Job<S>, x: &S) -> Vec<S> {
+        (0..self.order).map(|_| x.zeros_like()).collect()
     }
 
     fn step(
         &self,
         frame: &mut Frame<S>,
-        History { levels, predictions }: &mut History<S>,
+        kept: &mut Vec<S>,
         step: usize,
         span: Span,
         x: &mut S,
     ) -> Result<(), SolveError> {
-        let (sde, w) = (frame.job.sde, &mut frame.scratch);
-        let (from, to) = (Level::at(sde, span.from), Level::at(sde, span.to));
-        levels.rotate_right(1);
-        predictions.rotate_right(1);
-        levels[0] = from;
-        let newest = &mut predictions[0];
-        match self.prediction {
-            Prediction::Noise => frame.score.evaluate(x, Coef::All(from.t), newest)?,
-            Prediction::Data => {
-                frame.score.evaluate(x, Coef::All(from.t), &mut w.score)?;
-                let (state, score) = self.prediction.of_score(&from);
-                newest.lincomb(&[(Coef::All(state), &*x), (Coef::All(score), &w.score)]);
-            }
-        }
-        let order = self.order_of(step, &to);
-        let (state, factors) = self.factors(order, levels, &to);
-        let mut terms = [(Coef::All(state), &*x); 4];
-        let known = predictions.iter().zip(&*levels).zip(factors);
-        for (term, ((prediction, level), factor)) in terms[1..].iter_mut().zip(known) {
-            let unit = match self.prediction {
-                Prediction::Noise => self.prediction.of_score(level).1,
-                Prediction::Data => 1.0,
-            };
-            *term = (Coef::All(factor * unit), prediction);
-        }
-        w.next.lincomb(&terms[..=usize::from(order)]);
-        mem::swap(x, &mut w.next);
+        let (w, plan) = (&mut frame.scratch, &self.steps[step]);
+        kept.rotate_right(1);
+        let (newest, older) = kept.split_first_mut().expect("room for a prediction");
+        let at = Coef::All(span.from);
         let score = match self.prediction {
-            Prediction::Noise => &predictions[0],
-            Prediction::Data => &w.score,
+            Prediction::Noise => {
+                frame.score.evaluate(x, at, newest)?;
+                let mut terms = [(Coef::All(plan.state), &*x); 4];
+                let kept = iter::once(&*newest).chain(&*older);
+                for (term, (factor, score)) in terms[1..].iter_mut().zip(plan.kept.iter().zip(kept)) {
+                    *term = (Coef::All(*factor), score);
+                }
+                w.next.lincomb(&terms[..=plan.order]);
+                &*newest
+            }
+            Prediction::Data => {
+                frame.score.evaluate(x, at, &mut w.score)?;
+                let (state, score) = plan.prediction;
+                let mut rest = [(0.0, &w.score); 2];
+                for (term, (factor, data)) in rest.iter_mut().zip(plan.kept[1..].iter().zip(&*older)) {
+                    *term = (*factor, data);
+                }
+                let factors = [plan.state, plan.kept[0]];
+                let data = [(state, &*x), (score, &w.score)];
+                w.next
+                    .lincomb_through(newest, data, factors, &rest[..plan.order - 1]);
+                &w.score
+            }
         };
-        frame.guard.check(x, Some(score), from.t, to.t, step as u64)
+        mem::swap(x, &mut w.next);
+        frame.guard.check(x, Some(score), span.from, span.to, step as u64)
     }
 }
 

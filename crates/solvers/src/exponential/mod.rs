@@ -26,6 +26,7 @@ mod unipc;
 
 pub use ddim::Ddim;
 pub use dpm_adaptive::DpmAdaptive;
+pub(crate) use dpm_multistep::MultistepOptions;
 pub use dpm_multistep::{Curvature, DpmMultistep};
 pub use dpm_singlestep::DpmSingleStep;
 pub(crate) use dpm_singlestep::StagedOrder;

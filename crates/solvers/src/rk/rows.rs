@@ -160,7 +160,7 @@ impl Kernel for Prepare<'_> {
     type Output = bool;
 
     #[inline(always)]
-    fn run(self) -> bool {
+    fn run<S: pulp::Simd>(self, _: S) -> bool {
         let count = self.t.len();
         let (t, h, to) = (&self.t[..count], &mut self.h[..count], &mut self.to[..count]);
         let mut small = false;
@@ -188,7 +188,7 @@ impl Kernel for Judge<'_> {
     type Output = Round;
 
     #[inline(always)]
-    fn run(self) -> Round {
+    fn run<S: pulp::Simd>(self, _: S) -> Round {
         let (rows, controller, end) = (self.rows, *self.controller, self.end);
         let count = rows.h.len();
         let mut sum = Round::default();

@@ -2,10 +2,12 @@
 
 use std::collections::HashMap;
 use std::f64::consts::LOG2_E;
+use std::hash::{BuildHasherDefault, Hasher};
 use std::sync::{Arc, PoisonError, RwLock};
 
 use sde_core::NoisedMixture;
 
+use super::isotropic::Tiles;
 use crate::real::Real;
 
 /// What the kernels need of a component: `dim` means, then the factor (one number for isotropic mixtures, else the
@@ -18,6 +20,8 @@ pub(super) struct Coefs<T> {
     /// Base-2 logarithms of weight times normaliser, without the factor that all components share.
     pub(super) log_weights: Vec<T>,
     pub(super) parts: Vec<T>,
+    /// The means once more; empty for full covariances.
+    pub(super) tiles: Tiles<T>,
 }
 
 impl<T: Real> Coefs<T> {
@@ -47,9 +51,14 @@ impl<T: Real> Coefs<T> {
             .iter()
             .map(|c| T::from_f64((c.log_weight() - largest) * LOG2_E))
             .collect();
+        let means: Vec<&[T]> = match isotropic {
+            true => parts.chunks_exact(dim + 1).map(|part| &part[..dim]).collect(),
+            false => Vec::new(),
+        };
         Self {
             dim,
             isotropic,
+            tiles: Tiles::new(&means),
             log_weights,
             parts,
         }
@@ -66,14 +75,36 @@ impl<T: Real> Coefs<T> {
     }
 
     fn bytes(&self) -> usize {
-        size_of::<T>() * (self.parts.len() + self.log_weights.len()) + 128
+        size_of::<T>() * (2 * self.parts.len() + self.log_weights.len()) + 128
+    }
+}
+
+/// Spreads the bits of a time over the hash: times are no adversary's choice, and a lookup stands before every evaluation.
+#[derive(Debug, Default, Clone, Copy)]
+struct TimeHasher(u64);
+
+impl Hasher for TimeHasher {
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u64(&mut self, bits: u64) {
+        // The odd number nearest to 2^64 over the golden ratio.
+        let product = (self.0 ^ bits).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        self.0 = product ^ (product >> 32);
+    }
+
+    fn finish(&self) -> u64 {
+        self.0
     }
 }
 
 /// Coefficients by time: all chunks of a run ask for the same times.
 #[derive(Debug)]
 pub(super) struct Cache<T> {
-    by_time: RwLock<HashMap<u64, Arc<Coefs<T>>>>,
+    by_time: RwLock<HashMap<u64, Arc<Coefs<T>>, BuildHasherDefault<TimeHasher>>>,
 }
 
 /// Memory that a cache may hold.
@@ -82,7 +113,7 @@ const CACHE_BYTES: usize = 8 << 20;
 impl<T: Real> Cache<T> {
     pub(super) fn new() -> Self {
         Self {
-            by_time: RwLock::new(HashMap::new()),
+            by_time: RwLock::new(HashMap::default()),
         }
     }
 

@@ -1,5 +1,5 @@
-//! The mixture score for isotropic components, any number, any dimension: `L` rows at a time. A strip of rows is copied into
-//! one block a dimension, which becomes the score in place; all sums stay in registers.
+//! The mixture score for isotropic components, any number, any dimension: `L` rows at a time, read and written where they lie; all
+//! sums stay in registers.
 //!
 //! With means `mu_k`, variances `lambda_k`, kernel `(m, s)` and `n_k = m^2 lambda_k + s^2` the score is
 //! `-sum_k r_k (x - m mu_k)/n_k`, `r = softmax_k(log w_k - dim/2 log n_k - |x - m mu_k|^2/(2 n_k))`.
@@ -13,85 +13,196 @@
 use std::array::from_fn;
 use std::f64::consts::LOG2_E;
 
+use pulp::Simd;
+
 use super::coefs::Coefs;
 use super::kernels::{Batch, UNSCALE, softmax};
 use super::per_row::Spectra;
 use super::small_rows::Piece;
 use crate::real::Real;
+use crate::simd::Kernel;
+use crate::vectors::{Block, by_width};
 
 /// Components, and dimensions, taken at a time: as many independent sums as hide the latency of an addition.
 const TILE: usize = 4;
+/// Components whose weights lie on the stack.
+const FEW: usize = 16;
 
-/// Lane blocks that a strip needs.
-pub(super) struct Room<T, const L: usize> {
-    /// One a dimension: the rows, then their scores.
-    rows: Vec<[T; L]>,
+/// Means in the order in which scores are summed: for each `TILE` dimensions those of all components.
+#[derive(Debug)]
+pub(super) struct Tiles<T>(Vec<[T; TILE]>);
+
+impl<T: Real> Tiles<T> {
+    /// From the means of the components, all of one length.
+    pub(super) fn new(means: &[&[T]]) -> Self {
+        let mut tiles = Vec::new();
+        for first in (0..means.first().map_or(0, |mean| mean.len())).step_by(TILE) {
+            tiles.extend(
+                means
+                    .iter()
+                    .map(|mean| from_fn(|i| mean.get(first + i).map_or(T::ZERO, |value| *value))),
+            );
+        }
+        Self(tiles)
+    }
+}
+
+/// At most `L` rows: dimension `d` lies from `d * stride` on.
+struct Strip<'a, T> {
+    x: &'a [T],
+    out: &'a mut [T],
+    stride: usize,
+}
+
+/// From a cache line on.
+#[repr(align(64))]
+struct Lines<T>(T);
+
+/// What strips need besides the batch.
+struct Room<T, const L: usize> {
+    components: usize,
     /// One a component: squared distances, then weights.
-    weights: Vec<[T; L]>,
+    few: Lines<[[T; L]; FEW]>,
+    many: Vec<[T; L]>,
+    /// Rows and scores of a strip of fewer than `L` rows, `[dim][L]`.
+    partial: [Vec<T>; 2],
 }
 
 impl<T: Real, const L: usize> Room<T, L> {
-    pub(super) fn new(dim: usize, components: usize) -> Self {
+    #[inline(always)]
+    fn new(dim: usize, components: usize, rows: usize) -> Self {
+        let many = if components > FEW { components } else { 0 };
+        let partial = if rows.is_multiple_of(L) { 0 } else { dim * L };
         Self {
-            rows: vec![[T::ZERO; L]; dim],
-            weights: vec![[T::ZERO; L]; components],
+            components,
+            few: Lines([[T::ZERO; L]; FEW]),
+            many: vec![[T::ZERO; L]; many],
+            partial: from_fn(|_| vec![T::ZERO; partial]),
+        }
+    }
+
+    /// `n` rows of `x` and `out` from `start` on, and room for weights.
+    #[inline(always)]
+    fn open<'a>(
+        &'a mut self,
+        (x, out, rows): Batch<'a, T>,
+        start: usize,
+        n: usize,
+    ) -> (Strip<'a, T>, &'a mut [[T; L]]) {
+        let weights = match self.many.is_empty() {
+            true => &mut self.few.0[..self.components],
+            false => &mut self.many[..],
+        };
+        if n == L {
+            let (x, out) = (&x[start..], &mut out[start..]);
+            return (Strip { x, out, stride: rows }, weights);
+        }
+        let [copy, out] = &mut self.partial;
+        // Filled up with the last row, so that idle lanes compute something harmless.
+        for (block, plane) in copy.chunks_exact_mut(L).zip(x.chunks_exact(rows)) {
+            for l in 0..L {
+                block[l] = plane[start + l.min(n - 1)];
+            }
+        }
+        let strip = Strip {
+            x: copy,
+            out,
+            stride: L,
+        };
+        (strip, weights)
+    }
+
+    /// Writes the `n` rows from `start` on where they were not written in place.
+    #[inline(always)]
+    fn close(&self, out: &mut [T], rows: usize, start: usize, n: usize) {
+        if n < L {
+            let blocks = self.partial[1].chunks_exact(L);
+            for (block, plane) in blocks.zip(out.chunks_exact_mut(rows)) {
+                plane[start..start + n].copy_from_slice(&block[..n]);
+            }
         }
     }
 }
 
 /// Scales the means: all rows have one kernel, whose `m mu` is at hand, or each its own.
-trait Centre<T, const L: usize>: Copy {
-    /// `m mu` in lane `l`.
-    fn at(self, mean: T, l: usize) -> T;
+trait Centre<S: Simd, T: Real, const W: usize>: Copy {
+    /// `m mu` in all lanes.
+    fn at(self, simd: S, mean: T) -> Block<S, T, W>;
 }
 
 #[derive(Clone, Copy)]
 struct Shared;
 
-impl<T: Real, const L: usize> Centre<T, L> for Shared {
+impl<S: Simd, T: Real, const W: usize> Centre<S, T, W> for Shared {
     #[inline(always)]
-    fn at(self, mean: T, _: usize) -> T {
-        mean
+    fn at(self, simd: S, mean: T) -> Block<S, T, W> {
+        Block::all(simd, mean)
     }
 }
 
 #[derive(Clone, Copy)]
-struct Own<T, const L: usize>([T; L]);
+struct Own<S: Simd, T: Real, const W: usize>(Block<S, T, W>);
 
-impl<T: Real, const L: usize> Centre<T, L> for Own<T, L> {
+impl<S: Simd, T: Real, const W: usize> Centre<S, T, W> for Own<S, T, W> {
     #[inline(always)]
-    fn at(self, mean: T, l: usize) -> T {
-        self.0[l] * mean
+    fn at(self, simd: S, mean: T) -> Block<S, T, W> {
+        self.0 * Block::all(simd, mean)
     }
 }
 
-/// One time for all rows.
+/// One time for all rows; `L` lanes are a block.
+pub(super) struct Isotropic<'a, T, const L: usize>(pub(super) &'a Coefs<T>, pub(super) Batch<'a, T>);
+
+impl<T: Real, const L: usize> Kernel for Isotropic<'_, T, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        by_width!(one_time::<S, T, L>(simd, self.0, self.1));
+    }
+}
+
+/// One time a row; `L` lanes are a block.
+pub(super) struct IsotropicRows<'a, T, const L: usize>(pub(super) &'a Spectra<T>, pub(super) Piece<'a, T>);
+
+impl<T: Real, const L: usize> Kernel for IsotropicRows<'_, T, L> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        by_width!(by_rows::<S, T, L>(simd, self.0, self.1));
+    }
+}
+
 #[inline(always)]
-pub(super) fn isotropic<T: Real, const L: usize>(
-    (coefs, (x, out, rows), room): (&Coefs<T>, Batch<T>, &mut Room<T, L>),
+fn one_time<S: Simd, T: Real, const L: usize, const W: usize>(
+    simd: S,
+    coefs: &Coefs<T>,
+    (x, out, rows): Batch<T>,
 ) {
     let (dim, stride) = (coefs.dim, coefs.stride());
     let unscale = T::from_f64(UNSCALE);
     let mean = |k: usize| &coefs.parts[k * stride..][..dim];
+    let mut room = Room::<T, L>::new(dim, coefs.log_weights.len(), rows);
     for start in (0..rows).step_by(L) {
         let n = L.min(rows - start);
-        gather(x, rows, start, n, &mut room.rows);
-        squares(mean, &room.rows, Shared, &mut room.weights);
-        for (k, weight) in room.weights.iter_mut().enumerate() {
+        let (mut strip, weights) = room.open((x, out, rows), start, n);
+        squares::<S, T, _, W, L>(simd, mean, &strip, Shared, weights);
+        for (k, weight) in weights.iter_mut().enumerate() {
             let (root, log_weight) = (coefs.parts[k * stride + dim], coefs.log_weights[k]);
             let precision = root * root;
             for l in 0..L {
                 weight[l] = log_weight - precision * weight[l];
             }
         }
-        let total = softmax(&mut room.weights);
+        let total = softmax(weights);
         let mut share = [T::ZERO; L];
         for l in 0..L {
             share[l] = unscale / total[l];
         }
         // score = pull x + sum_k w_k m mu_k, w_k = r_k/n_k, pull = -sum_k w_k
         let mut pull = [T::ZERO; L];
-        for (k, weight) in room.weights.iter_mut().enumerate() {
+        for (k, weight) in weights.iter_mut().enumerate() {
             let root = coefs.parts[k * stride + dim];
             let precision = root * root;
             for l in 0..L {
@@ -100,28 +211,27 @@ pub(super) fn isotropic<T: Real, const L: usize>(
                 weight[l] = -signed;
             }
         }
-        pulled(mean, &mut room.rows, &pull, &room.weights);
-        scatter(&room.rows, out, rows, start, n);
+        pulled::<S, T, W, L>(simd, &coefs.tiles, dim, &mut strip, &pull, weights);
+        room.close(out, rows, start, n);
     }
 }
 
-/// One time a row.
 #[inline(always)]
-pub(super) fn isotropic_rows<T: Real, const L: usize>(
-    (spectra, piece, room): (&Spectra<T>, Piece<T>, &mut Room<T, L>),
-) {
+fn by_rows<S: Simd, T: Real, const L: usize, const W: usize>(simd: S, spectra: &Spectra<T>, piece: Piece<T>) {
     let (dim, parts) = (spectra.dim, &spectra.components[..]);
     let (half_dim, half_log2_e) = (T::from_f64(0.5 * dim as f64), T::from_f64(0.5 * LOG2_E));
     let mean = |k: usize| &parts[k].mean[..dim];
-    let len = piece.mean_coef.len();
+    let (len, rows) = (piece.mean_coef.len(), piece.rows);
+    let mut room = Room::<T, L>::new(dim, parts.len(), len);
     for first in (0..len).step_by(L) {
         let n = L.min(len - first);
         let start = piece.start + first;
         let mean_coef: [T; L] = cast(&piece.mean_coef[first..first + n]);
         let var: [T; L] = cast(&piece.var[first..first + n]);
-        gather(piece.x, piece.rows, start, n, &mut room.rows);
-        squares(mean, &room.rows, Own(mean_coef), &mut room.weights);
-        for (weight, part) in room.weights.iter_mut().zip(parts) {
+        let (mut strip, weights) = room.open((piece.x, piece.out, rows), start, n);
+        let own = Own(Block::<S, T, W>::load(simd, &mean_coef));
+        squares::<S, T, _, W, L>(simd, mean, &strip, own, weights);
+        for (weight, part) in weights.iter_mut().zip(parts) {
             let (value, log_weight, square) = (part.values[0], part.log_weight, *weight);
             // Blocks of their own, which need no check for overlap.
             let mut exponent = [T::ZERO; L];
@@ -134,9 +244,9 @@ pub(super) fn isotropic_rows<T: Real, const L: usize>(
             }
             *weight = exponent;
         }
-        let total = softmax(&mut room.weights);
+        let total = softmax(weights);
         let mut pull = [T::ZERO; L];
-        for (weight, part) in room.weights.iter_mut().zip(parts) {
+        for (weight, part) in weights.iter_mut().zip(parts) {
             let (value, mut share) = (part.values[0], *weight);
             for l in 0..L {
                 let noised = mean_coef[l] * mean_coef[l] * value + var[l];
@@ -148,8 +258,8 @@ pub(super) fn isotropic_rows<T: Real, const L: usize>(
             }
             *weight = share;
         }
-        pulled(mean, &mut room.rows, &pull, &room.weights);
-        scatter(&room.rows, piece.out, piece.rows, start, n);
+        pulled::<S, T, W, L>(simd, &spectra.tiles, dim, &mut strip, &pull, weights);
+        room.close(piece.out, rows, start, n);
     }
 }
 
@@ -163,121 +273,88 @@ fn cast<T: Real, const L: usize>(values: &[f64]) -> [T; L] {
     all
 }
 
-/// `n` rows from `start` on into blocks, filled up with the last one so that idle lanes compute something harmless.
-#[inline(always)]
-fn gather<T: Real, const L: usize>(planes: &[T], rows: usize, start: usize, n: usize, blocks: &mut [[T; L]]) {
-    for (block, plane) in blocks.iter_mut().zip(planes.chunks_exact(rows)) {
-        *block = match plane[start..].first_chunk() {
-            Some(whole) => *whole,
-            None => from_fn(|l| plane[start + l.min(n - 1)]),
-        };
-    }
-}
-
-/// The first `n` lanes of the blocks to rows from `start` on.
-#[inline(always)]
-fn scatter<T: Real, const L: usize>(
-    blocks: &[[T; L]],
-    planes: &mut [T],
-    rows: usize,
-    start: usize,
-    n: usize,
-) {
-    for (block, plane) in blocks.iter().zip(planes.chunks_exact_mut(rows)) {
-        match plane[start..].first_chunk_mut() {
-            Some(whole) if n == L => *whole = *block,
-            _ => (0..n).for_each(|l| plane[start + l] = block[l]),
-        }
-    }
-}
-
 /// `sum_d (x_d - m mu_kd)^2` for each component.
 #[inline(always)]
-fn squares<'a, T: Real, C: Centre<T, L>, const L: usize>(
+fn squares<'a, S: Simd, T: Real, C: Centre<S, T, W>, const W: usize, const L: usize>(
+    simd: S,
     mean: impl Fn(usize) -> &'a [T],
-    x: &[[T; L]],
+    strip: &Strip<T>,
     centre: C,
     sums: &mut [[T; L]],
 ) {
     let mut tiles = sums.chunks_exact_mut(TILE);
     let mut k = 0;
     for tile in &mut tiles {
-        tile.copy_from_slice(&squares_of::<T, C, L, TILE>(from_fn(|i| mean(k + i)), x, centre));
+        let means = [mean(k), mean(k + 1), mean(k + 2), mean(k + 3)];
+        squares_of::<S, T, C, W, L, TILE>(simd, means, strip, centre, tile);
         k += TILE;
     }
-    for sum in tiles.into_remainder() {
-        [*sum] = squares_of([mean(k)], x, centre);
+    for sum in tiles.into_remainder().chunks_exact_mut(1) {
+        squares_of::<S, T, C, W, L, 1>(simd, [mean(k)], strip, centre, sum);
         k += 1;
     }
 }
 
 #[inline(always)]
-fn squares_of<T: Real, C: Centre<T, L>, const L: usize, const K: usize>(
+fn squares_of<S: Simd, T: Real, C: Centre<S, T, W>, const W: usize, const L: usize, const K: usize>(
+    simd: S,
     means: [&[T]; K],
-    x: &[[T; L]],
+    strip: &Strip<T>,
     centre: C,
-) -> [[T; L]; K] {
-    let means = means.map(|mean| &mean[..x.len()]);
-    let mut sums = [[T::ZERO; L]; K];
-    for d in 0..x.len() {
-        let x = &x[d];
+    out: &mut [[T; L]],
+) {
+    let dim = means[0].len();
+    let means = means.map(|mean| &mean[..dim]);
+    let mut sums = [Block::<S, T, W>::all(simd, T::ZERO); K];
+    for d in 0..dim {
+        let x = Block::load(simd, &strip.x[d * strip.stride..]);
         for i in 0..K {
-            let mean = means[i][d];
-            for l in 0..L {
-                let centred = x[l] - centre.at(mean, l);
-                sums[i][l] += centred * centred;
-            }
+            let centred = x - centre.at(simd, means[i][d]);
+            sums[i] = sums[i] + centred * centred;
         }
     }
-    sums
-}
-
-/// `x_d <- pull x_d + sum_k w_k mu_kd` for each dimension.
-#[inline(always)]
-fn pulled<'a, T: Real, const L: usize>(
-    mean: impl Fn(usize) -> &'a [T],
-    x: &mut [[T; L]],
-    pull: &[T; L],
-    weights: &[[T; L]],
-) {
-    let mut tiles = x.chunks_exact_mut(TILE);
-    let mut d = 0;
-    for tile in &mut tiles {
-        let tile: &mut [[T; L]; TILE] = tile.try_into().expect("chunks of this size");
-        pull_tile(|k| &mean(k)[d..], tile, pull, weights);
-        d += TILE;
-    }
-    for x in tiles.into_remainder() {
-        let mut one = [*x];
-        pull_tile(|k| &mean(k)[d..], &mut one, pull, weights);
-        [*x] = one;
-        d += 1;
+    for i in 0..K {
+        sums[i].store(&mut out[i]);
     }
 }
 
+/// `out_d <- pull x_d + sum_k w_k mu_kd` for each dimension.
 #[inline(always)]
-fn pull_tile<'a, T: Real, const L: usize, const D: usize>(
-    mean: impl Fn(usize) -> &'a [T],
-    x: &mut [[T; L]; D],
+fn pulled<S: Simd, T: Real, const W: usize, const L: usize>(
+    simd: S,
+    means: &Tiles<T>,
+    dim: usize,
+    strip: &mut Strip<T>,
     pull: &[T; L],
     weights: &[[T; L]],
 ) {
-    let mut sums = [[T::ZERO; L]; D];
-    for i in 0..D {
-        for l in 0..L {
-            sums[i][l] = pull[l] * x[i][l];
-        }
-    }
-    for k in 0..weights.len() {
-        let mean = &mean(k)[..D];
-        let weight = &weights[k];
-        for i in 0..D {
-            let mean = mean[i];
-            for l in 0..L {
-                let pulled = weight[l] * mean;
-                sums[i][l] += pulled;
+    let Strip { x, out, stride } = strip;
+    let pull = Block::<S, T, W>::load(simd, pull);
+    for (tile, means) in means.0.chunks_exact(weights.len()).enumerate() {
+        let d = tile * TILE;
+        let (x, out) = (&x[d * *stride..], &mut out[d * *stride..]);
+        if d + TILE <= dim {
+            let mut sums = [pull; TILE];
+            for i in 0..TILE {
+                sums[i] = pull * Block::load(simd, &x[i * *stride..]);
+            }
+            for (weight, means) in weights.iter().zip(means) {
+                let weight = Block::load(simd, weight);
+                for i in 0..TILE {
+                    sums[i] = sums[i] + weight * Block::all(simd, means[i]);
+                }
+            }
+            for i in 0..TILE {
+                sums[i].store(&mut out[i * *stride..]);
+            }
+        } else {
+            for i in 0..dim - d {
+                let mut sum = pull * Block::load(simd, &x[i * *stride..]);
+                for (weight, means) in weights.iter().zip(means) {
+                    sum = sum + Block::load(simd, weight) * Block::all(simd, means[i]);
+                }
+                sum.store(&mut out[i * *stride..]);
             }
         }
     }
-    *x = sums;
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sde_core::{Mixture, Sde};
 
 use super::coefs::{Cache, Coefs};
-use super::isotropic::{Room, isotropic, isotropic_rows};
+use super::isotropic::{Isotropic, IsotropicRows};
 use super::kernels::{Batch, LANES, full, small};
 use super::per_row::{Scratch, Spectra, Strip, Wanted, strip};
 use super::small_rows::{Piece, small_rows};
@@ -149,14 +149,11 @@ impl<T: Real> MixtureScore<T> {
     }
 
     fn isotropic_piece(&self, piece: Piece<T>) {
-        let components = self.mixture.components();
-        // Two vectors of 32 bytes.
+        // A block of lanes.
         if size_of::<T>() == 4 {
-            let mut room = Room::new(self.spectra.dim, components);
-            simd::dispatch(IsotropicRows::<T, 16>((&self.spectra, piece, &mut room)));
+            simd::dispatch(IsotropicRows::<T, 16>(&self.spectra, piece));
         } else {
-            let mut room = Room::new(self.spectra.dim, components);
-            simd::dispatch(IsotropicRows::<T, 8>((&self.spectra, piece, &mut room)));
+            simd::dispatch(IsotropicRows::<T, 8>(&self.spectra, piece));
         }
     }
 }
@@ -238,10 +235,8 @@ impl<T: Real> ScoreVjp<HostBatch<T>> for MixtureScore<T> {
 
 kernels! {
     Small<'a, T, const D: usize, const K: usize>((&'a Coefs<T>, Batch<'a, T>)) -> () = small;
-    Isotropic<'a, T, const L: usize>((&'a Coefs<T>, Batch<'a, T>, &'a mut Room<T, L>)) -> () = isotropic;
     Full<'a, T>((&'a Coefs<T>, Batch<'a, T>, &'a mut [[T; LANES]], &'a mut [[T; LANES]])) -> () = full;
     SmallRows<'a, T, const D: usize, const K: usize>((&'a Spectra<T>, Piece<'a, T>)) -> () = small_rows;
-    IsotropicRows<'a, T, const L: usize>((&'a Spectra<T>, Piece<'a, T>, &'a mut Room<T, L>)) -> () = isotropic_rows;
     StripScore<'a, T>((&'a Spectra<T>, &'a Strip<T>, &'a [T], &'a mut [T], Wanted<'a, T>, &'a mut Scratch<T>)) -> () = strip;
 }
 
@@ -257,13 +252,11 @@ fn one_time<T: Real>(coefs: &Coefs<T>, batch: Batch<T>) {
         (2, 3) => simd::dispatch(Small::<T, 2, 3>((coefs, batch))),
         (2, 4) => simd::dispatch(Small::<T, 2, 4>((coefs, batch))),
         (_, _) if coefs.isotropic => {
-            // Two vectors of 32 bytes.
+            // A block of lanes.
             if size_of::<T>() == 4 {
-                let mut room = Room::new(coefs.dim, components);
-                simd::dispatch(Isotropic::<T, 16>((coefs, batch, &mut room)));
+                simd::dispatch(Isotropic::<T, 16>(coefs, batch));
             } else {
-                let mut room = Room::new(coefs.dim, components);
-                simd::dispatch(Isotropic::<T, 8>((coefs, batch, &mut room)));
+                simd::dispatch(Isotropic::<T, 8>(coefs, batch));
             }
         }
         _ => {

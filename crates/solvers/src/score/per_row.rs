@@ -11,6 +11,7 @@ use std::f64::consts::LOG2_E;
 use sde_core::Mixture;
 
 use super::eigen;
+use super::isotropic::Tiles;
 use super::kernels::{LANES, block, softmax};
 use crate::real::Real;
 
@@ -21,6 +22,8 @@ pub(super) struct Spectra<T> {
     /// Whether each covariance is a multiple of the identity.
     pub(super) isotropic: bool,
     pub(super) components: Vec<Spectrum<T>>,
+    /// Their means once more.
+    pub(super) tiles: Tiles<T>,
 }
 
 /// One component.
@@ -55,8 +58,10 @@ impl<T: Real> Spectra<T> {
                 }
             })
             .collect::<Vec<Spectrum<T>>>();
+        let means: Vec<&[T]> = components.iter().map(|part| &part.mean[..]).collect();
         Self {
             dim,
+            tiles: Tiles::new(&means),
             isotropic: components.iter().all(|part| part.only_value().is_some()),
             components,
         }

@@ -57,6 +57,28 @@ pub(super) fn lincomb<T: Real, const N: usize, const ADD: bool>(
     }
 }
 
+/// `p <- a x + b y`, then `out <- c x + d p + sum_k e_k z_k`, in one pass.
+#[allow(clippy::type_complexity)]
+#[inline(always)]
+pub(super) fn lincomb_through<T: Real, const N: usize>(
+    (out, p, [x, y], [a, b, c, d], rest): (&mut [T], &mut [T], [&[T]; 2], [f64; 4], [(f64, &[T]); N]),
+) {
+    let len = out.len();
+    let (p, x, y) = (&mut p[..len], &x[..len], &y[..len]);
+    let [a, b, c, d] = [a, b, c, d].map(T::from_f64);
+    let e = rest.map(|(e, _)| T::from_f64(e));
+    let z = rest.map(|(_, z)| &z[..len]);
+    for i in 0..len {
+        let predicted = a * x[i] + b * y[i];
+        let mut sum = c * x[i] + d * predicted;
+        for k in 0..N {
+            sum += e[k] * z[k][i];
+        }
+        p[i] = predicted;
+        out[i] = sum;
+    }
+}
+
 /// `y <- a y`.
 #[inline(always)]
 pub(super) fn scale<T: Real>((y, rows, a): (&mut [T], usize, Coef)) {

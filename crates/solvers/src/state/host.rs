@@ -7,7 +7,8 @@
 
 use ndarray::{Array2, ArrayView2};
 
-use super::combine::{Term, lincomb, scale};
+use super::aligned::Aligned;
+use super::combine::{Term, lincomb, lincomb_through, scale};
 use super::reduce::{accumulate_error, all_finite, dot_rows, error_rows, error_rows_max, select_rows};
 use super::{Coef, RowUpdate, State, Tolerance, per_row};
 use crate::real::Real;
@@ -21,7 +22,7 @@ const FUSED: usize = 4;
 /// depend on the batch in which it lies.
 #[derive(Debug, Clone, PartialEq)]
 pub struct HostBatch<T: Real> {
-    values: Vec<T>,
+    values: Aligned<T>,
     rows: usize,
     dim: usize,
 }
@@ -29,11 +30,8 @@ pub struct HostBatch<T: Real> {
 impl<T: Real> HostBatch<T> {
     /// All zero.
     pub fn zeros(rows: usize, dim: usize) -> Self {
-        Self {
-            values: vec![T::ZERO; rows * dim],
-            rows,
-            dim,
-        }
+        let values = Aligned::zeros(rows * dim);
+        Self { values, rows, dim }
     }
 
     /// From an array `[rows, dim]`.
@@ -224,6 +222,47 @@ impl<T: Real> State for HostBatch<T> {
         self.add_terms(tail);
     }
 
+    fn lincomb_through(
+        &mut self,
+        inner: &mut Self,
+        [ax, by]: [(f64, &Self); 2],
+        [c, d]: [f64; 2],
+        rest: &[(f64, &Self)],
+    ) {
+        for state in rest.iter().map(|(_, z)| *z).chain([ax.1, by.1, &*inner]) {
+            self.assert_same_shape(state);
+        }
+        let states = [ax.1, by.1].map(|state| &state.values[..]);
+        let factors = [ax.0, by.0, c, d];
+        let few = &rest[..rest.len().min(3)];
+        if self.rows > 0 {
+            let (out, p) = (&mut self.values[..], &mut inner.values[..]);
+            match *few {
+                [] => simd::dispatch(LincombThrough::<T, 0>((out, p, states, factors, []))),
+                [z] => simd::dispatch(LincombThrough::<T, 1>((out, p, states, factors, [factored(z)]))),
+                [z, y] => simd::dispatch(LincombThrough::<T, 2>((
+                    out,
+                    p,
+                    states,
+                    factors,
+                    [z, y].map(factored),
+                ))),
+                [z, y, x, ..] => {
+                    simd::dispatch(LincombThrough::<T, 3>((
+                        out,
+                        p,
+                        states,
+                        factors,
+                        [z, y, x].map(factored),
+                    )));
+                }
+            }
+        }
+        for (e, z) in &rest[few.len()..] {
+            self.axpy(Coef::All(*e), z);
+        }
+    }
+
     fn stage(&mut self, x: &Self, h: &[f64], terms: &[(f64, &Self)]) {
         self.assert_same_shape(x);
         assert_eq!(h.len(), self.rows, "one number a row");
@@ -359,12 +398,19 @@ impl<T: Real> HostBatch<T> {
     }
 }
 
+fn factored<T: Real>((a, x): (f64, &HostBatch<T>)) -> (f64, &[T]) {
+    (a, &x.values)
+}
+
 fn slices<'a, T: Real>((a, x): (Coef<'a>, &'a HostBatch<T>)) -> Term<'a, T> {
     (a, &x.values)
 }
 
 kernels! {
     Lincomb<'a, T, const N: usize, const ADD: bool>((&'a mut [T], usize, [Term<'a, T>; N])) -> () = lincomb;
+    LincombThrough<'a, T, const N: usize>((
+        &'a mut [T], &'a mut [T], [&'a [T]; 2], [f64; 4], [(f64, &'a [T]); N]
+    )) -> () = lincomb_through;
     Scale<'a, T>((&'a mut [T], usize, Coef<'a>)) -> () = scale;
     DotRows<'a, T>((&'a [T], &'a [T], &'a mut [f64])) -> () = dot_rows;
     ErrorRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows;

@@ -1,5 +1,6 @@
 //! The batch that samplers move: rows that never mix.
 
+mod aligned;
 mod combine;
 mod host;
 mod per_row;
@@ -142,6 +143,22 @@ pub trait State: Clone + Send {
                 }
             }
         }
+    }
+
+    /// `inner <- a x + b y`, then `self <- c x + d inner + sum_k e_k z_k`, rounded as by two [`State::lincomb`]s: a step of the
+    /// multistep methods, from what `[(a, x), (b, y)]` predict, with `[c, d]`. None of the states on the right is `self` or `inner`.
+    /// Overridden where one fused pass pays.
+    fn lincomb_through(
+        &mut self,
+        inner: &mut Self,
+        [ax, by]: [(f64, &Self); 2],
+        [c, d]: [f64; 2],
+        rest: &[(f64, &Self)],
+    ) {
+        inner.lincomb(&[(Coef::All(ax.0), ax.1), (Coef::All(by.0), by.1)]);
+        let mut terms = vec![(Coef::All(c), ax.1), (Coef::All(d), &*inner)];
+        terms.extend(rest.iter().map(|(e, z)| (Coef::All(*e), *z)));
+        self.lincomb(&terms);
     }
 
     /// `self <- x + h sum_k w_k k_k` with one `h` a row, none of the states `self`: a stage of a Runge-Kutta method. The sum is

@@ -13,8 +13,8 @@ use crate::sampler::march::{self, Frame, GridSteps};
 use crate::sampler::{CountedScore, Final, Job, MethodInfo, Sampler, Scratch, SolveStats};
 use crate::{Coef, Draw, Observer, Purpose, SolveError, State};
 
-/// Terms of a step of [`SigmaStep::exponential`]: the state, three means and the noise.
-const MOST_TERMS: usize = 5;
+/// Terms of a step of [`SigmaStep::exponential`] besides the state and its mean: two means before and the noise.
+const MOST_TERMS: usize = 3;
 
 /// A method of this family: a step from one noise level to the next.
 pub(crate) trait Steps: Debug + Send + Sync {
@@ -111,17 +111,19 @@ impl<S: State> SigmaStep<'_, S> {
             self.draw_noise()?;
         }
         let w = &mut *self.w;
-        self.own[0].lincomb(&[
-            (Coef::All(1.0 / from.mean_coef), &*x),
-            (Coef::All(from.std * from.sigma), &w.score),
-        ]);
-        let mut terms = [(Coef::All(to.std / from.std * (-eta * h).exp()), &*x); MOST_TERMS];
-        for ((term, weight), mean) in terms[1..].iter_mut().zip(weights).zip(&*self.own) {
-            *term = (Coef::All(to.mean_coef * weight), mean);
+        let (newest, older) = self.own.split_first_mut().expect("a state for the mean");
+        let mut rest = [(0.0, &w.noise); MOST_TERMS];
+        for (term, (weight, mean)) in rest.iter_mut().zip(weights[1..].iter().zip(&*older)) {
+            *term = (to.mean_coef * weight, mean);
         }
-        let added = noise.s_noise * to.std * (-(-2.0 * eta * h).exp_m1()).sqrt();
-        terms[N + 1] = (Coef::All(added), &w.noise);
-        w.next.lincomb(&terms[..N + 1 + usize::from(self.noisy)]);
+        rest[N - 1] = (
+            noise.s_noise * to.std * (-(-2.0 * eta * h).exp_m1()).sqrt(),
+            &w.noise,
+        );
+        let mean = [(1.0 / from.mean_coef, &*x), (from.std * from.sigma, &w.score)];
+        let factors = [to.std / from.std * (-eta * h).exp(), to.mean_coef * weights[0]];
+        let rest = &rest[..N - 1 + usize::from(self.noisy)];
+        w.next.lincomb_through(newest, mean, factors, rest);
         mem::swap(x, &mut w.next);
         Ok(())
     }

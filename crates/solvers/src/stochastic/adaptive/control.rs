@@ -50,7 +50,7 @@ impl Kernel for Factors<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn run(self) {
+    fn run<S: pulp::Simd>(self, _: S) {
         /// Rows at a time.
         const LANES: usize = 16;
         /// Errors beyond these give the factor at its bound whatever else.
