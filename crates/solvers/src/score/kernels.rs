@@ -154,9 +154,14 @@ pub(super) fn full<T: Real>(
 /// `n` values from `at` on, filled up with the last one so that idle lanes compute something harmless.
 #[inline(always)]
 pub(super) fn block<T: Real>(x: &[T], at: usize, n: usize) -> [T; LANES] {
-    match x[at..at + n].try_into() {
+    let x = &x[at..at + n];
+    match x.try_into() {
         Ok(whole) => whole,
-        Err(_) => from_fn(|l| x[at + l.min(n - 1)]),
+        Err(_) => {
+            let mut filled = [x[n - 1]; LANES];
+            filled[..n].copy_from_slice(x);
+            filled
+        }
     }
 }
 

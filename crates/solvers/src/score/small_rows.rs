@@ -81,7 +81,10 @@ pub(super) fn small_rows<T: Real, const D: usize, const K: usize>((spectra, piec
         let n = STRIP.min(piece.var.len() - from);
         let at = piece.start + from;
         let (mut scale, mut square) = (zero, zero);
-        let x: [Lanes<T>; D] = from_fn(|d| fill(&piece.x[d * piece.rows + at..][..n], |x| x));
+        let mut x = [zero; D];
+        for d in 0..D {
+            x[d] = fill(&piece.x[d * piece.rows + at..][..n], |x| x);
+        }
         let m = fill(&piece.mean_coef[from..from + n], T::from_f64);
         let mut v = fill(&piece.var[from..from + n], T::from_f64);
         for r in 0..STRIP {
@@ -178,8 +181,18 @@ fn component<T: Real, const D: usize>(
 /// rest.
 #[inline(always)]
 fn fill<F: Copy, T: Real>(values: &[F], cast: impl Fn(F) -> T) -> Lanes<T> {
+    let mut out = [cast(values[values.len() - 1]); STRIP];
     match values.first_chunk::<STRIP>() {
-        Some(whole) => from_fn(|r| cast(whole[r])),
-        None => from_fn(|r| cast(values[r.min(values.len() - 1)])),
+        Some(whole) => {
+            for r in 0..STRIP {
+                out[r] = cast(whole[r]);
+            }
+        }
+        None => {
+            for (out, value) in out.iter_mut().zip(values) {
+                *out = cast(*value);
+            }
+        }
     }
+    out
 }

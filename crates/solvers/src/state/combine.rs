@@ -5,10 +5,8 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use std::array::from_fn;
-
 use super::Coef;
-use super::strips::{LANES, coefs, for_planes, lanes, whole, whole_mut};
+use super::strips::{LANES, coefs, factors, for_planes, lanes, whole_mut, wholes};
 use crate::real::Real;
 
 /// A coefficient and the planes it belongs to.
@@ -38,7 +36,7 @@ pub(super) fn lincomb<T: Real, const N: usize, const ADD: bool>(
     }
     for start in (0..rows).step_by(LANES) {
         let n = LANES.min(rows - start);
-        let a: [[T; LANES]; N] = from_fn(|k| coefs(terms[k].0, start, n));
+        let a = factors(&terms, start, n);
         for_planes!((start, n, rows, len); xs => x; y => own; {
             let mut sums = [T::ZERO; LANES];
             for i in 0..LANES {

@@ -5,9 +5,7 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use std::array::from_fn;
-
-use super::strips::{LANES, coefs, for_planes, lanes, whole, whole_mut};
+use super::strips::{LANES, coefs, factors, for_planes, lanes, whole_mut, wholes};
 use super::{Coef, HostBatch};
 use crate::real::Real;
 use crate::simd::{self, kernels};
@@ -82,7 +80,7 @@ fn accumulate<T: Real, const N: usize>((y, rows, a, terms): (&mut [T], usize, Co
     for start in (0..rows).step_by(LANES) {
         let n = LANES.min(rows - start);
         let scale: [T; LANES] = coefs(a, start, n);
-        let a: [[T; LANES]; N] = from_fn(|k| coefs(terms[k].0, start, n));
+        let a = factors(&terms, start, n);
         for_planes!((start, n, rows, len); xs => x; y => own; {
             let mut sums = [T::ZERO; LANES];
             for i in 0..LANES {

@@ -5,11 +5,9 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use super::strips::{LANES, coefs, for_planes, lanes, whole, whole_mut};
+use super::strips::{LANES, coefs, factors, for_planes, lanes, whole_mut, wholes};
 use super::{Coef, Tolerance};
 use crate::real::Real;
-
-use std::array::from_fn;
 
 #[inline(always)]
 pub(super) fn dot_rows<T: Real>((x, y, out): (&[T], &[T], &mut [f64])) {
@@ -119,7 +117,7 @@ pub(super) fn accumulate_error<T: Real, const N: usize>(
     for start in (0..rows).step_by(LANES) {
         let n = LANES.min(rows - start);
         let own: [T; LANES] = coefs(a, start, n);
-        let a: [[T; LANES]; N] = from_fn(|k| coefs(terms[k].0, start, n));
+        let a = factors(&terms, start, n);
         let mut sums = [0.0; LANES];
         for_planes!((start, n, rows, len); xs => x, [y0, y1] => ends; y => state; {
             let mut next = [T::ZERO; LANES];

@@ -6,9 +6,8 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use std::array::from_fn;
-
 use super::Coef;
+use super::combine::Term;
 use crate::real::Real;
 
 /// Rows at a time.
@@ -23,7 +22,7 @@ macro_rules! for_planes {
         let (start, n, rows, len) = ($start, $n, $rows, $len);
         if n == LANES {
             for from in (start..len).step_by(rows) {
-                $(let $x = $xs.map(|x| whole(x, from));)*
+                $(let $x = wholes($xs, from);)*
                 $(let $own = whole_mut($y, from);)?
                 $body
             }
@@ -58,7 +57,33 @@ pub(super) fn whole_mut<T>(x: &mut [T], at: usize) -> &mut [T; LANES] {
 #[inline(always)]
 pub(super) fn lanes<T: Copy>(x: &[T], at: usize, n: usize) -> [T; LANES] {
     let x = &x[at..at + n];
-    from_fn(|i| x[i.min(n - 1)])
+    let mut out = [x[n - 1]; LANES];
+    out[..n].copy_from_slice(x);
+    out
+}
+
+/// As [`whole`] for each plane. (A loop, since the closures of `map` and `from_fn` may be compiled apart.)
+#[inline(always)]
+pub(super) fn wholes<T, const N: usize>(xs: [&[T]; N], at: usize) -> [&[T; LANES]; N] {
+    let mut out = [whole(xs[0], at); N];
+    for k in 1..N {
+        out[k] = whole(xs[k], at);
+    }
+    out
+}
+
+/// The factors of all terms, each as by [`coefs`].
+#[inline(always)]
+pub(super) fn factors<T: Real, const N: usize>(
+    terms: &[Term<T>; N],
+    start: usize,
+    n: usize,
+) -> [[T; LANES]; N] {
+    let mut out = [[T::ZERO; LANES]; N];
+    for k in 0..N {
+        out[k] = coefs(terms[k].0, start, n);
+    }
+    out
 }
 
 /// The factors of `n` rows from `start` on in the numbers of the state, filled up as by [`lanes`].
