@@ -20,13 +20,13 @@ pub(crate) struct Labels {
     largest: i64,
 }
 
-/// Where the rows of a batch lie in images that are larger than they are.
+/// Where the rows of a batch lie in images or series that are larger than they are.
 #[derive(Debug)]
 pub struct Window {
-    /// Top and left edge of each row, `[rows, 2]`, whole numbers.
+    /// Where each row begins on each axis: top and left edge, `[rows, 2]`; in series `[rows, 1]`. Whole numbers.
     pub corners: Tensor,
-    /// Height and width of the whole image.
-    pub whole: [i64; 2],
+    /// Height and width of the whole image, or the length of the whole series.
+    pub whole: Vec<i64>,
 }
 
 impl Given {
@@ -136,7 +136,7 @@ impl Given {
             image: pick(&over.image, &self.image),
             window: window.map(|window| Window {
                 corners: window.corners.shallow_clone(),
-                whole: window.whole,
+                whole: window.whole.clone(),
             }),
         }
     }
@@ -156,7 +156,7 @@ impl Given {
         let window = self.window.as_ref().map(|window| {
             Ok::<_, NetError>(Window {
                 corners: window.corners.f_narrow(0, first, len)?,
-                whole: window.whole,
+                whole: window.whole.clone(),
             })
         });
         Ok(Given {

@@ -29,7 +29,7 @@ pub use given::{Given, Window};
 pub use memory::keep_freed_memory;
 pub use mlp::MlpConfig;
 pub use net::{NetConfig, ScoreNet, named_buffers, named_parameters, named_tensors};
-pub use patch::{PatchConfig, PatchNet};
+pub use patch::{Edge, PatchConfig, PatchNet};
 pub use score::NetScore;
 pub use score_sde::{DdpmConfig, NcsnppConfig};
 pub use tensor_state::{TensorNoise, TensorState};

@@ -109,7 +109,7 @@ pub enum NetConfig {
     Unet1d(UnetConfig),
     /// U-Net on `[channels, height, width]`.
     Unet2d(UnetConfig),
-    /// A U-Net on windows of `[channels, height, width]`.
+    /// A U-Net on windows of `[channels, height, width]` or `[channels, length]`.
     Patch(PatchConfig),
     /// NCSN++ on `[channels, height, width]`; absent keys are those of its published CIFAR-10 model.
     Ncsnpp(#[serde(deserialize_with = "score_sde::deserialize_ncsnpp")] NcsnppConfig),

@@ -197,6 +197,64 @@ fn windows_are_cut_from_data_and_noise_alike() {
     assert!(seen.len() > 20, "many windows: {}", seen.len());
 }
 
+/// Series are cut along their length, and a network on windows learns from them and answers for whole series.
+#[test]
+fn series_are_learnt_by_windows() {
+    tch::set_num_threads(1);
+    let text = "
+[data]
+kind = 'synthetic-1d'
+rows = 64
+length = 50
+[net]
+kind = 'patch'
+patch = 16
+stride = 8
+edge = 'reflect'
+train_sizes = [12, 16]
+[net.unet]
+channels = 8
+channel_mult = [1, 2]
+blocks = 1
+[precond]
+kind = 'edm'
+sigma_data = 1.0
+[optim]
+lr = 3e-3
+warmup_images = 0
+[train]
+steps = 120
+batch = 32
+[sampler]
+kind = 'heun'
+steps = 6
+";
+    let config = config(text);
+    let data = train::data::open(&config.data).expect("synthetic");
+    let mut trainer = Trainer::new(&config, data, Device::Cpu).expect("a sound configuration");
+    let mut losses = Vec::new();
+    for _ in 0..2 {
+        let begun = trainer.state().step;
+        losses.push(0.0);
+        while trainer.state().step < begun + 60 {
+            let step = trainer.step().expect("a step");
+            *losses.last_mut().expect("pushed") += step.loss / 60.0;
+        }
+    }
+    assert!(losses[1] < 0.8 * losses[0], "{losses:?}");
+    let options = SampleOptions {
+        count: 5,
+        seed: 3,
+        batch: 2,
+    };
+    let sampler = trainer.sampler().expect("a sound sampler");
+    let samples = trainer
+        .sample_with(sampler.as_ref(), options, &StopFlag::default(), &mut |_| {})
+        .expect("samples");
+    assert_eq!((samples.rows(), samples.shape.as_slice()), (5, [1, 50].as_slice()));
+    assert!(samples.values.iter().all(|value| value.abs() < 20.0));
+}
+
 /// Denoising score matching for VE, the network being the score.
 fn dsm() -> Dsm {
     let sde = toml::from_str::<SdeConfig>("kind = 've'")
