@@ -53,8 +53,8 @@ impl Loss for PatchLoss {
             for (axis, (whole, size)) in whole.iter().zip(&size).enumerate() {
                 let corner = at(axis, whole - size);
                 corners.push(corner);
-                let along = |outer: &i64| (corner..corner + size).map(move |at| outer * whole + at);
-                window = window.iter().flat_map(along).collect();
+                let along = |outer: i64| (corner..corner + size).map(move |at| outer * whole + at);
+                window = window.into_iter().flat_map(along).collect();
             }
             places.extend(window);
         }
