@@ -88,6 +88,18 @@ pub enum SolveError {
         /// The highest level.
         high: f64,
     },
+    /// An observer stopped a run that has no result before its end.
+    #[error(
+        "an observer stopped rows {first_row} and on at t = {t} after {steps} steps: there is no result before the end"
+    )]
+    Stopped {
+        /// Row in the whole batch at which the stopped chunk starts.
+        first_row: u64,
+        /// Time that was shown last.
+        t: f64,
+        /// Steps shown.
+        steps: u64,
+    },
     /// Preset noise ran out.
     #[error("preset noise has {have} draws, the sampler asks for draw {asked}")]
     NoiseExhausted {

@@ -48,6 +48,11 @@ impl Measurement {
         self.noise_std
     }
 
+    /// Refuses rows that the operator does not take.
+    pub(super) fn check_rows<S: State>(&self, x: &S) -> Result<(), SolveError> {
+        check_rows(&*self.operator, x)
+    }
+
     /// `out <- score + scale grad_x ln N(y; A x0(x), spread A A^T + noise_std^2 I)`, the covariance held constant, with `x0(x) = (x
     /// + std^2 score)/mean_coef` and `spread` a function of the noise level `std/mean_coef`.
     ///
@@ -63,19 +68,26 @@ impl Measurement {
         out: &mut S,
         pool: &Pool<S>,
     ) -> Result<(), SolveError> {
-        check_rows(&*self.operator, x)?;
+        self.check_rows(x)?;
         evaluate(score, x, t, out)?;
+        let noise_var = self.noise_std * self.noise_std;
+        let solve = |sigma: f64, residual: &mut [f64], memory: &mut Vec<f64>| {
+            self.operator.solve(spread(sigma), noise_var, residual, memory);
+        };
         pool.with(x, |work| {
-            self.add_pull(score, sde, spread, scale, (x, t), out, work)
+            work.states[0].copy_from(out);
+            self.add_pull(score, sde, solve, scale, (x, t), out, work)
         })
     }
 
+    /// `out <- out + scale (d x0/d x)^T A^T w`, `w` what `weigh(std/mean_coef, residual, memory)` makes of the residual `y - A x0(x)` of a
+    /// row. The first state of `work` holds the score at `x`; one vector-Jacobian product.
     #[allow(clippy::too_many_arguments)]
-    fn add_pull<S: State>(
+    pub(super) fn add_pull<S: State>(
         &self,
         score: &impl ScoreVjp<S>,
         sde: &dyn Sde,
-        spread: impl Fn(f64) -> f64,
+        weigh: impl Fn(f64, &mut [f64], &mut Vec<f64>),
         scale: f64,
         (x, t): (&S, Coef),
         out: &mut S,
@@ -88,9 +100,7 @@ impl Measurement {
         work.rows.clear();
         work.rows.resize(outputs + x.row_len(), 0.0);
         let (residual, estimate) = work.rows.split_at_mut(outputs);
-        let noise_var = self.noise_std * self.noise_std;
         let mut known: Option<(f64, Marginal)> = None;
-        pull.copy_from(out);
         pull.update_rows(x, &mut work.numbers, &mut |row, x, values| {
             let at = match known {
                 Some((time, at)) if time == t.at(row) => at,
@@ -105,8 +115,7 @@ impl Measurement {
             for (residual, y) in residual.iter_mut().zip(&self.values) {
                 *residual = y - *residual;
             }
-            let spread = spread(at.std / at.mean_coef);
-            self.operator.solve(spread, noise_var, residual, &mut work.more);
+            weigh(at.std / at.mean_coef, residual, &mut work.more);
             self.operator.adjoint(residual, values);
             values.iter_mut().for_each(|v| *v /= at.mean_coef);
         });

@@ -8,6 +8,7 @@
 //! | [`ClassifierFree`] | two scores, extrapolated | two `ScoreFn` | 2; 1 at scale 0, 1 and outside the interval | at scale 0 and 1 |
 //! | [`Classifier`] | score and gradient of `ln p(y given x_t)` | two `ScoreFn` | 1 of each | at scale 1 |
 //! | [`PosteriorSampling`] (DPS) | noisy `y = A x_0`, the likelihood of the estimate | [`ScoreVjp`](crate::ScoreVjp) | 1 and a vector-Jacobian product | no |
+//! | [`PosteriorStep`] (DPS as published) | noisy `y = A x_0`, a correction after each step of a sampler | `ScoreVjp` | 1 and a vector-Jacobian product, besides the sampler's | no |
 //! | [`Pseudoinverse`] (PiGDM) | the same with the estimate's spread | `ScoreVjp` | 1 and a vector-Jacobian product | for data `N(mean, data_std^2 I)` |
 //! | [`Replacement`] | `A x_0 = y`, replaced after each step of a sampler | `ScoreFn` | 1 | for independent parts |
 //! | [`RePaint`] | the same with jumps back in time | `ScoreFn` and a [`Predictor`](crate::predict::Predictor) | `resamplings` | for independent parts |
@@ -22,6 +23,7 @@ mod clip;
 mod measurement;
 mod operator;
 mod posterior_sampling;
+mod posterior_step;
 mod pseudoinverse;
 mod repaint;
 mod replacement;
@@ -33,6 +35,7 @@ pub use clip::{Clip, ClippedSampler, ClippedScore};
 pub use measurement::{Known, Measurement};
 pub use operator::{LinearOperator, Mask, Matrix, OrthonormalRows, Rotated};
 pub use posterior_sampling::PosteriorSampling;
+pub use posterior_step::PosteriorStep;
 pub use pseudoinverse::Pseudoinverse;
 pub use repaint::{Jumps, RePaint};
 pub use replacement::Replacement;

@@ -10,8 +10,8 @@ use crate::{Coef, ScoreFn, ScoreVjp, SolveError, State};
 /// Not exact: the spread of the data around their estimate is left out, so that the gradient is too large by `1 + spread/noise_std^2`
 /// (for orthonormal measurements of Gaussian data with that spread): one coordinate of `N(0.2, 0.6^2)` measured as 0.9 with noise 0.3
 /// comes out 1.24 standard deviations too far, with a tenth of the posterior's variance. It is also stiff for small `noise_std`: explicit methods
-/// need steps with `g(t)^2 gap` well below `noise_std^2`. A scale below 1 answers both, by hand. (The published algorithm divides the step by
-/// the size of the residual instead, which ties the guidance to the sampler's step.)
+/// need steps with `g(t)^2 gap` well below `noise_std^2`. A scale below 1 answers both, by hand. The published algorithm, which
+/// divides the correction by the size of the residual, is [`PosteriorStep`](super::PosteriorStep).
 ///
 /// One score and one vector-Jacobian product; three states. Source: Chung et al. 2023, arXiv:2209.14687, equation 11 and theorem 1.
 #[derive(Debug)]

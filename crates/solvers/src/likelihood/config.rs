@@ -3,6 +3,7 @@
 use sde_core::Sde;
 use serde::{Deserialize, Serialize};
 
+use super::ascent::Ascent;
 use super::{Divergence, Encode, Likelihood, ProbeLaw};
 use crate::config::{OdeConfig, limits_within, refuse_in};
 use crate::rk::adaptive::Limits;
@@ -20,6 +21,7 @@ const MOST_PROBES: u32 = 65_536;
 /// probe_law = "gaussian" # "rademacher" where absent
 /// rtol = 1e-5
 /// atol = 1e-5
+/// save_at = [0.1, 0.5] # what observers see; every round of attempts where absent
 /// ```
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -37,6 +39,11 @@ pub struct LikelihoodConfig {
     pub max_steps: u64,
     /// Smallest step in `t`; 0 (what the time axis resolves is always the limit).
     pub min_step: f64,
+    /// Times, ascending, at which observers see the state, all rows at the same time. Where there are none they see every round of
+    /// attempts, each row at its own time. The numbers that come out do not depend on it. The final state
+    /// is shown in any case but without a time: a trajectory that shall know it ends the list with `t_end`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub save_at: Vec<f64>,
 }
 
 impl Default for LikelihoodConfig {
@@ -48,6 +55,7 @@ impl Default for LikelihoodConfig {
             atol: 1e-5,
             max_steps: 10_000,
             min_step: 0.0,
+            save_at: Vec::new(),
         }
     }
 }
@@ -72,7 +80,7 @@ impl LikelihoodConfig {
         };
         Ok(Likelihood {
             divergence,
-            limits: self.limits(sde)?,
+            ascent: self.ascent(sde)?,
         })
     }
 
@@ -81,21 +89,18 @@ impl LikelihoodConfig {
     /// # Errors
     /// As [`LikelihoodConfig::build`].
     pub fn encoder(&self, sde: &dyn Sde) -> Result<Encode, SolveError> {
-        let domain = sde.domain();
-        Ok(Encode {
-            from: domain.likelihood_eps,
-            to: domain.t_end,
-            limits: self.limits(sde)?,
-        })
+        self.ascent(sde).map(Encode)
     }
 
     /// The flow from prior to data, `t_end` to `likelihood_eps`: the inverse of [`LikelihoodConfig::encoder`] within tolerance. It
-    /// is the sampler `kind = "ode"`, `method = "dp5"`, `final = "none"`.
+    /// is the sampler `kind = "ode"`, `method = "dp5"`, `final = "none"`. Observers see the times `save_at` from the last to the first.
     ///
     /// # Errors
     /// As [`LikelihoodConfig::build`].
     pub fn decoder<S: State + 'static>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
+        self.ascent(sde)?;
         let limits = self.limits(sde)?;
+        let save_at: Vec<f64> = self.save_at.iter().rev().copied().collect();
         let table = OdeConfig {
             t_end: Some(sde.domain().likelihood_eps),
             final_step: Some(Final::None),
@@ -103,9 +108,14 @@ impl LikelihoodConfig {
             atol: Some(limits.tolerance.atol),
             max_steps: Some(limits.max_steps),
             min_step: Some(limits.min_step),
+            save_at: (!save_at.is_empty()).then_some(save_at),
             ..OdeConfig::default()
         };
         crate::config::SamplerConfig::Ode(table).build(sde)
+    }
+
+    fn ascent(&self, sde: &dyn Sde) -> Result<Ascent, SolveError> {
+        Ascent::new(sde, self.limits(sde)?, &self.save_at)
     }
 
     fn limits(&self, sde: &dyn Sde) -> Result<Limits, SolveError> {

@@ -5,7 +5,7 @@ use sde_core::Sde;
 
 use super::{Likelihood, LikelihoodJob, TerminalDensity, no_points};
 use crate::parallel::{check, chunk_noise, chunk_rows, run_chunks};
-use crate::{HostBatch, HostOptions, Real, ScoreVjp, SolveError, SolveStats};
+use crate::{HostBatch, HostOptions, Observer, Real, ScoreVjp, SolveError, SolveStats};
 
 /// Log densities of an array.
 #[derive(Debug, Clone)]
@@ -36,6 +36,25 @@ pub fn log_density_host<T: Real>(
     points: ArrayView2<T>,
     options: &HostOptions<T>,
 ) -> Result<HostLogDensities<T>, SolveError> {
+    let run = log_density_chunks(likelihood, sde, model, terminal, points, options, |_| ())?;
+    Ok(run.0)
+}
+
+/// [`log_density_host`] with observers, which come back in the order of their rows. `observer` makes that of a chunk from the row at
+/// which the chunk starts, in the numbering of the larger run.
+///
+/// # Errors
+/// As [`log_density_host`]; [`SolveError::Stopped`] where an observer stops its chunk, for the reason given at
+/// [`Likelihood::run_observed`].
+pub fn log_density_chunks<T: Real, O: Observer<HostBatch<T>> + Send>(
+    likelihood: &Likelihood,
+    sde: &dyn Sde,
+    model: &(dyn ScoreVjp<HostBatch<T>> + Sync),
+    terminal: &(dyn TerminalDensity<HostBatch<T>> + Sync),
+    points: ArrayView2<T>,
+    options: &HostOptions<T>,
+    observer: impl Fn(u64) -> O + Sync,
+) -> Result<(HostLogDensities<T>, Vec<O>), SolveError> {
     let (rows, dim) = points.dim();
     if rows == 0 || dim == 0 {
         return Err(no_points(rows, dim));
@@ -61,9 +80,10 @@ pub fn log_density_host<T: Real>(
             terminal,
             first_row: options.first_row + start as u64,
         };
-        let part = likelihood.run(&job, &mut x)?;
+        let mut watch = observer(job.first_row);
+        let part = likelihood.run_observed(&job, &mut x, &mut watch)?;
         x.write_rows(values);
-        Ok(part)
+        Ok((part, watch))
     })?;
 
     let mut all = HostLogDensities {
@@ -73,12 +93,14 @@ pub fn log_density_host<T: Real>(
         latents: Array2::from_shape_vec((rows, dim), values).expect("made from rows * dim values"),
         stats: SolveStats::NOTHING,
     };
-    for part in parts {
+    let mut observers = Vec::with_capacity(parts.len());
+    for (part, watch) in parts {
+        observers.push(watch);
         all.nats.extend(part.nats);
         all.stats = all.stats.and(part.stats);
         if let Some(errors) = part.std_errors {
             all.std_errors.get_or_insert_default().extend(errors);
         }
     }
-    Ok(all)
+    Ok((all, observers))
 }

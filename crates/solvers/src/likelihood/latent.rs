@@ -1,23 +1,19 @@
 //! The latent space of the flow: data and prior points correspond one to one, so points can be taken there, moved, and taken back.
 
-use std::ops::ControlFlow;
-
-use super::flow::{Upwards, in_time};
+use super::ascent::Ascent;
 use crate::flow::Flow;
-use crate::rk::adaptive::{Limits, integrate};
 use crate::rk::tableau::DP5;
 use crate::sampler::CountedScore;
-use crate::{Coef, Job, MethodInfo, Observer, Sampler, SolveError, SolveStats, State, StepInfo};
+use crate::{Coef, Job, MethodInfo, Observer, Sampler, SolveError, SolveStats, State};
 
 /// The probability flow from data up to the prior (Song et al. 2021, arXiv:2011.13456, appendix D.3), by Dormand and Prince's pair
 /// with one step size a row. Give it the data as the state at the start; times run up, in errors and for observers as well. Made by
 /// [`super::LikelihoodConfig::encoder`]; the way back is [`super::LikelihoodConfig::decoder`].
-#[derive(Debug, Clone, Copy, PartialEq)]
-pub struct Encode {
-    pub(super) from: f64,
-    pub(super) to: f64,
-    pub(super) limits: Limits,
-}
+///
+/// Observers see a round of attempts as a step, the rows at times of their own (the smallest is told), or, with `save_at`, all rows at
+/// the times given there. Where one stops the run, the state is the one shown and [`SolveStats::stop`] says so, as for every sampler.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Encode(pub(super) Ascent);
 
 impl<S: State> Sampler<S> for Encode {
     fn info(&self) -> MethodInfo {
@@ -31,41 +27,16 @@ impl<S: State> Sampler<S> for Encode {
     }
 
     fn t_start(&self) -> f64 {
-        self.from
+        self.0.from
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
         let score = CountedScore::new(job.score);
-        let start = StepInfo {
-            step: 0,
-            steps: None,
-            t: self.from,
-            nfe: 0,
-            first_row: job.first_row,
-        };
-        observer.start(&start, x);
-        let mut round = |info: &StepInfo, x: &S| -> ControlFlow<()> {
-            let t = info.t.abs();
-            observer.step(&StepInfo { t, ..*info }, x)
-        };
-        let solved = integrate(
-            &DP5,
-            &mut Upwards::new(Flow::new(job.sde, &score)),
-            -self.from,
-            -self.to,
-            self.limits,
-            job.first_row,
-            x,
-            &mut round,
-        )
-        .map_err(in_time)?;
-        let stats = SolveStats {
-            nfe: solved.nfe,
-            steps: solved.steps,
-            rejected: solved.rejected,
-            row_evaluations: solved.row_evaluations,
-            stop: solved.stop,
-        };
+        observer.start(&self.0.start(job.first_row), x);
+        let flow = Flow::new(job.sde, &score);
+        let stats = self
+            .0
+            .run(flow, job.first_row, x, &mut |info, x| observer.step(info, x))?;
         observer.end(&stats, x);
         Ok(stats)
     }

@@ -11,6 +11,8 @@
 //! is no other way to ask for it. What comes out is the density of the data as noised up to `eps`, not that of the clean data, and
 //! for a trained network it is the density of the network's own flow: neither a bound nor what the reverse SDE samples.
 //!
+//! Runs can be watched and stopped ([`Likelihood::run_observed`], [`log_density_chunks`]); a stopped one is an error.
+//!
 //! ```
 //! use std::sync::Arc;
 //!
@@ -34,6 +36,7 @@
 //! # }
 //! ```
 
+mod ascent;
 mod augmented;
 mod bits;
 mod config;
@@ -45,17 +48,16 @@ mod terminal;
 
 pub use bits::{BitsAverage, BitsPerDim, Quantisation};
 pub use config::LikelihoodConfig;
-pub use host::{HostLogDensities, log_density_host};
+pub use host::{HostLogDensities, log_density_chunks, log_density_host};
 pub use latent::{Encode, lerp, slerp};
 pub use probes::ProbeLaw;
 use sde_core::Sde;
 pub use terminal::{GaussianPrior, RowDensity, TerminalDensity};
 
+use self::ascent::Ascent;
 use self::augmented::Augmented;
-use self::flow::{DensityFlow, Trace, Upwards, in_time};
-use crate::rk::adaptive::{Limits, integrate};
-use crate::rk::tableau::DP5;
-use crate::{NoiseSource, ScoreVjp, SolveError, SolveStats, State};
+use self::flow::{DensityFlow, Trace};
+use crate::{NoiseSource, Observer, ScoreVjp, SolveError, SolveStats, State, StopReason};
 
 /// How the divergence of the score is found.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -75,11 +77,12 @@ pub enum Divergence {
 /// error norm. Made by [`LikelihoodConfig::build`].
 ///
 /// An evaluation is the score with its divergence: one call in closed form, `d` products without, or `K` products for `K` probes.
-/// Memory: 9 states of the integrator, and `K + 1` for `K` probes.
-#[derive(Debug, Clone, Copy, PartialEq)]
+/// Memory: 9 states of the integrator, and `K + 1` for `K` probes; with `save_at` two more, and one for every time that some rows have
+/// passed and others not.
+#[derive(Debug, Clone, PartialEq)]
 pub struct Likelihood {
     divergence: Divergence,
-    limits: Limits,
+    ascent: Ascent,
 }
 
 /// What a likelihood is taken of.
@@ -123,6 +126,22 @@ impl Likelihood {
     /// [`SolveError::Shape`] for a batch without rows or without dimensions; those of the integrator, the model, the noise and the
     /// terminal density; [`SolveError::NonFinite`] for a terminal density that is not finite.
     pub fn run<S: State>(&self, job: &LikelihoodJob<S>, x: &mut S) -> Result<LogDensities, SolveError> {
+        self.run_observed(job, x, &mut ())
+    }
+
+    /// [`Likelihood::run`] with an observer, which sees the path of the rows from data to prior: a round of attempts as a step, the rows
+    /// at times of their own (the smallest is told), or, with `save_at`, all rows at the times given there. It changes no bit.
+    ///
+    /// # Errors
+    /// As [`Likelihood::run`]; [`SolveError::Stopped`] where the observer stops the run, be it at the last step. A part of the integral
+    /// is the log density of nothing, so there is an error and no number that could be taken for one. [`Observer::end`] is called
+    /// before, and `x` is the state that was shown last.
+    pub fn run_observed<S: State>(
+        &self,
+        job: &LikelihoodJob<S>,
+        x: &mut S,
+        observer: &mut dyn Observer<S>,
+    ) -> Result<LogDensities, SolveError> {
         let (rows, dim) = (x.rows(), x.row_len());
         if rows == 0 || dim == 0 {
             return Err(no_points(rows, dim));
@@ -135,22 +154,23 @@ impl Likelihood {
             }
             Divergence::Probes { count, law } => (law.trace(count, job.noise, x)?, count as usize),
         };
-        let domain = job.sde.domain();
-        let (from, to) = (domain.likelihood_eps, domain.t_end);
         let mut y = Augmented::new(x.clone(), width);
-        let mut flow = Upwards::new(DensityFlow::new(job.sde, job.model, trace));
-        let solved = integrate(
-            &DP5,
-            &mut flow,
-            -from,
-            -to,
-            self.limits,
-            job.first_row,
-            &mut y,
-            &mut |_, _| std::ops::ControlFlow::Continue(()),
-        )
-        .map_err(in_time)?;
+        let flow = DensityFlow::new(job.sde, job.model, trace);
+        let mut last = self.ascent.start(job.first_row);
+        observer.start(&last, x);
+        let stats = self.ascent.run(flow, job.first_row, &mut y, &mut |info, y| {
+            last = *info;
+            observer.step(info, &y.x)
+        })?;
         x.copy_from(&y.x);
+        if stats.stop == StopReason::Stopped {
+            observer.end(&stats, x);
+            return Err(SolveError::Stopped {
+                first_row: job.first_row,
+                t: last.t,
+                steps: last.step + 1,
+            });
+        }
 
         let mut nats = vec![0.0; rows];
         job.terminal.log_density_rows(x, &mut nats)?;
@@ -158,8 +178,8 @@ impl Likelihood {
             return Err(SolveError::NonFinite {
                 what: "terminal density",
                 row: job.first_row + row as u64,
-                t: to,
-                step: solved.steps,
+                t: self.ascent.to,
+                step: stats.steps,
             });
         }
         let mut errors = vec![0.0; rows];
@@ -168,17 +188,12 @@ impl Likelihood {
             nats[row] += mean;
             errors[row] = error.unwrap_or_default();
         }
+        observer.end(&stats, x);
         Ok(LogDensities {
             nats,
             std_errors: (width > 1).then_some(errors),
-            t: from,
-            stats: SolveStats {
-                nfe: solved.nfe,
-                steps: solved.steps,
-                rejected: solved.rejected,
-                row_evaluations: solved.row_evaluations,
-                stop: solved.stop,
-            },
+            t: self.ascent.from,
+            stats,
         })
     }
 }

@@ -8,5 +8,7 @@ mod common;
 mod conditions;
 mod inverse;
 mod operators;
+mod posterior_step;
+mod posterior_step_values;
 mod problems;
 mod replacement;

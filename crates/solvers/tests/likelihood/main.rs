@@ -6,5 +6,6 @@ mod closed_forms;
 mod common;
 mod cuts;
 mod latents;
+mod observed;
 mod probes;
 mod refusals;
