@@ -115,6 +115,74 @@ class DdpmPlusPlus(nn.Module):
         return self.conv_out(F.silu(self.norm_out(h)))
 
 
+def most_groups(channels):
+    return next(g for g in range(max(1, min(channels // 4, 32)), 0, -1) if channels % g == 0)
+
+
+class ResidualBlock(nn.Module):
+    """Ho et al. 2020 (arXiv:2006.11239), with the time as scale and shift (Dhariwal and Nichol 2021, arXiv:2105.05233)."""
+
+    def __init__(self, before, after, embed):
+        super().__init__()
+        self.norm_0, self.norm_1 = nn.GroupNorm(most_groups(before), before), nn.GroupNorm(most_groups(after), after)
+        self.conv_0 = nn.Conv2d(before, after, 3, padding=1)
+        self.dense = nn.Linear(embed, 2 * after)
+        self.conv_1 = nn.Conv2d(after, after, 3, padding=1)
+        self.shortcut = nn.Conv2d(before, after, 1) if before != after else nn.Identity()
+
+    def forward(self, x, time):
+        scale, shift = self.dense(time)[:, :, None, None].chunk(2, 1)
+        h = self.norm_1(self.conv_0(F.silu(self.norm_0(x)))) * (1 + scale) + shift
+        return self.shortcut(x) + self.conv_1(F.silu(h))
+
+
+class HeadedAttention(nn.Module):
+    def __init__(self, channels, head=32):
+        super().__init__()
+        self.norm, self.head = nn.GroupNorm(most_groups(channels), channels), head
+        self.maps = nn.Conv1d(channels, 3 * channels, 1, bias=False)
+        self.out = nn.Conv1d(channels, channels, 1)
+
+    def forward(self, x, _time=None):
+        rows, channels, flat = x.shape[0], x.shape[1], self.norm(x).flatten(2)
+        heads = self.maps(flat).view(rows, channels // self.head, 3, self.head, -1).transpose(3, 4)
+        q, k, v = heads.unbind(2)
+        mixed = F.scaled_dot_product_attention(q, k, v).transpose(2, 3).reshape(rows, channels, -1)
+        return x + self.out(mixed).view_as(x)
+
+
+class DigitsUnet(nn.Module):
+    """The U-Net of configs/digits_vp.toml: factors 1 and 2, one block a level, attention at width 4, for 1 x 8 x 8."""
+
+    def __init__(self, nf=32):
+        super().__init__()
+        embed, wide, self.nf = 4 * nf, 2 * nf, nf
+        self.linear_0, self.linear_1 = nn.Linear(nf, embed), nn.Linear(embed, embed)
+        self.conv_in, self.high = nn.Conv2d(1, nf, 3, padding=1), ResidualBlock(nf, nf, embed)
+        self.down, self.low = nn.Conv2d(nf, nf, 3, 2, 1), ResidualBlock(nf, wide, embed)
+        self.low_attention, self.middle_attention = HeadedAttention(wide), HeadedAttention(wide)
+        self.middle = nn.ModuleList(ResidualBlock(wide, wide, embed) for _ in range(2))
+        sizes = [(wide + wide, wide), (wide + nf, wide), (wide + nf, nf), (nf + nf, nf)]
+        self.ways_up = nn.ModuleList(ResidualBlock(before, after, embed) for before, after in sizes)
+        self.up_attention = nn.ModuleList(HeadedAttention(wide) for _ in range(2))
+        self.up = nn.Conv2d(wide, wide, 3, padding=1)
+        self.norm_out, self.conv_out = nn.GroupNorm(most_groups(nf), nf), nn.Conv2d(nf, 1, 3, padding=1)
+
+    def forward(self, x, time):
+        time = F.silu(self.linear_1(F.silu(self.linear_0(positional(time, self.nf)))))
+        kept = [self.conv_in(x)]
+        kept.append(self.high(kept[-1], time))
+        kept.append(self.down(kept[-1]))
+        kept.append(self.low_attention(self.low(kept[-1], time)))
+        h = self.middle[1](self.middle_attention(self.middle[0](kept[-1], time)), time)
+        for block, attention in zip(self.ways_up[:2], self.up_attention):
+            h = attention(block(torch.cat([h, kept.pop()], 1), time))
+        h = self.up(F.interpolate(h, scale_factor=2.0, mode="nearest"))
+        for block in self.ways_up[2:]:
+            h = block(torch.cat([h, kept.pop()], 1), time)
+        return self.conv_out(F.silu(self.norm_out(h)))
+
+
 def measure(name, net, shape, batch):
     torch.manual_seed(0)
     x, z, times = torch.randn(batch, *shape), torch.randn(batch, *shape), torch.rand(batch) * 999
@@ -148,6 +216,7 @@ def measure(name, net, shape, batch):
 
 
 print(f"torch {torch.__version__}, eager")
+measure("digits U-Net 1x8x8", DigitsUnet(), (1, 8, 8), 128)
 measure("ddpmpp 3x16x16", DdpmPlusPlus(), (3, 16, 16), 64)
 try:
     from diffusers import UNet2DModel

@@ -10,7 +10,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use score_nets::diffusers::Unet2dConfig;
-use score_nets::{NcsnppConfig, NetConfig, NetError};
+use score_nets::{NcsnppConfig, NetConfig, NetError, UnetConfig};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -23,6 +23,21 @@ fn main() -> Result<(), Box<dyn Error>> {
     let seconds = numbers.get(1).map_or(Ok(5.0), |arg| arg.parse())?;
     tch::set_num_threads(threads);
     score_nets::keep_freed_memory();
+    // That of configs/digits_vp.toml.
+    let digits = UnetConfig {
+        channel_mult: vec![1, 2],
+        blocks: 1,
+        head_channels: Some(32),
+        ..UnetConfig::default()
+    };
+    measure(
+        "digits U-Net 1x8x8",
+        &NetConfig::Unet2d(digits),
+        &[1, 8, 8],
+        128,
+        threads,
+        seconds,
+    )?;
     let ddpmpp = NcsnppConfig {
         nf: 32,
         ch_mult: vec![1, 2],
