@@ -36,9 +36,11 @@
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use sde_core::config::SdeConfig;
+use sde_core::config::{ScheduleKind, SdeConfig};
+use sde_core::discrete::Ddpm;
 use sde_core::precond::PrecondConfig;
-use sde_core::{Precond, Sde};
+use sde_core::sde::Vp;
+use sde_core::{ConfigError, Precond, Sde, TimeDomain};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
@@ -55,6 +57,10 @@ pub struct ModelCard {
     pub name: String,
     /// Under which terms the weights may be used, in words.
     pub licence: String,
+    /// Betas of a DDPM ladder that no schedule says, least noise first. `[sde]` is then `kind = "vp"` and may say its times and, as
+    /// `rungs`, their number; the SDE has the kernel of rung `i` at `t = (i + 1) / rungs`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub betas: Option<Vec<f64>>,
     /// Where the weights came from.
     pub origin: Origin,
     /// The data that the model was trained on.
@@ -289,16 +295,58 @@ impl ModelCard {
     /// # Errors
     /// [`CardError::Value`] with the dotted key, naming `file`.
     pub fn process(&self, file: &Path) -> Result<(Arc<dyn Sde>, Precond), CardError> {
-        let refuse = |e: sde_core::ConfigError| CardError::Value {
+        let refuse = |e: ConfigError| CardError::Value {
             file: file.into(),
             key: e.key,
             value: e.value,
             reason: e.reason,
         };
-        let sde = self.sde.build().map_err(refuse)?;
+        let sde = match &self.betas {
+            None => self.sde.build().map_err(refuse)?,
+            Some(betas) => ladder(&self.sde, betas).map_err(refuse)?,
+        };
         let precond = self.precond.build(Arc::clone(&sde)).map_err(refuse)?;
         Ok((sde, precond))
     }
+}
+
+/// The VP SDE of a ladder of given betas.
+fn ladder(sde: &SdeConfig, betas: &[f64]) -> Result<Arc<dyn Sde>, ConfigError> {
+    let refuse =
+        |key: &str, value: &dyn std::fmt::Display, reason: &str| Err(ConfigError::new(key, value, reason));
+    let SdeConfig::Vp(given) = sde else {
+        return refuse(
+            "betas",
+            &format!("{} of them", betas.len()),
+            "a ladder needs sde.kind = \"vp\"",
+        );
+    };
+    let rates = [
+        ("sde.beta_min", given.beta_min),
+        ("sde.beta_max", given.beta_max),
+        ("sde.cosine_offset", given.cosine_offset),
+        ("sde.lambda_min", given.lambda_min),
+    ];
+    if let Some((key, Some(value))) = rates.iter().find(|(_, value)| value.is_some()) {
+        return refuse(key, value, "betas say the ladder: remove it");
+    }
+    if given.schedule != ScheduleKind::Linear {
+        return refuse("sde.schedule", &"another", "betas say the ladder: remove it");
+    }
+    let rungs = given.rungs.unwrap_or(betas.len());
+    if rungs != betas.len() || rungs < 2 {
+        let reason = format!("need two betas or more, as many as sde.rungs: {}", betas.len());
+        return refuse("sde.rungs", &rungs, &reason);
+    }
+    let steps = Ddpm::from_betas(betas.to_vec())?.to_schedule();
+    let lowest = 1.0 / rungs as f64;
+    let domain = TimeDomain {
+        t_end: given.t_end.unwrap_or(1.0),
+        train_eps: given.train_eps.unwrap_or(lowest),
+        sample_eps: given.sample_eps.unwrap_or(lowest),
+        likelihood_eps: given.likelihood_eps.unwrap_or(lowest),
+    };
+    Ok(Arc::new(Vp::new(Arc::new(steps), domain)?))
 }
 
 fn one_line(text: &str) -> String {

@@ -17,6 +17,7 @@ fn card(net: NetConfig, shape: &[i64]) -> ModelCard {
         format: ModelCard::FORMAT,
         name: "a \"name\" with σ".into(),
         licence: "CC BY 4.0".into(),
+        betas: None,
         origin: Origin {
             source: OriginKind::ScoreSde,
             file: "checkpoint_8.pth".into(),
@@ -28,6 +29,13 @@ fn card(net: NetConfig, shape: &[i64]) -> ModelCard {
         precond: PrecondConfig::default(),
         net,
     }
+}
+
+/// Betas that no schedule says.
+fn ladder() -> Vec<f64> {
+    (0..100)
+        .map(|i| 1e-3 + 0.2 * (f64::from(i) / 99.0).powf(1.7))
+        .collect()
 }
 
 /// Cards of every network, SDE and preconditioning.
@@ -73,6 +81,14 @@ fn cards() -> Vec<ModelCard> {
             },
             ..base.clone()
         });
+        all.push(ModelCard {
+            betas: Some(ladder()),
+            sde: SdeConfig::Vp(VpConfig {
+                rungs: Some(100),
+                ..VpConfig::default()
+            }),
+            ..base.clone()
+        });
         all.push(base);
     }
     all
@@ -111,6 +127,50 @@ fn a_folder_gives_the_same_network_back() {
             .collect();
         files.sort_unstable();
         assert_eq!(files, [CARD_FILE, NET_FILE]);
+    }
+}
+
+/// A card may list the betas of a ladder; its SDE has the kernels of the rungs.
+#[test]
+fn listed_betas_are_the_sde() {
+    let (net, shape) = common::small().remove(0);
+    let file = Path::new(CARD_FILE);
+    let text = card(net, &shape).to_toml(file).expect("TOML");
+    let with = |betas: &str, sde: &str| {
+        let text = text.replacen("licence", &format!("betas = {betas}\nlicence"), 1);
+        ModelCard::from_toml(
+            &text.replacen("kind = \"vp\"\nschedule = \"linear\"", sde, 1),
+            file,
+        )
+    };
+    let betas = format!("{:?}", ladder());
+    for sde in ["kind = \"vp\"", "kind = \"vp\"\nrungs = 100"] {
+        let (sde, _) = with(&betas, sde).expect("a card").process(file).expect("an SDE");
+        let mut alpha_bar = 1.0;
+        for (rung, beta) in ladder().into_iter().enumerate() {
+            alpha_bar *= 1.0 - beta;
+            let at = sde.marginal((rung + 1) as f64 / 100.0);
+            assert!((at.mean_coef.powi(2) / alpha_bar - 1.0).abs() < 1e-12);
+            assert!((at.std.powi(2) / (1.0 - alpha_bar) - 1.0).abs() < 1e-10);
+        }
+        assert_eq!(sde.domain().sample_eps, 0.01);
+    }
+    for (betas, sde, says) in [
+        (&*betas, "kind = \"ve\"", "betas = 100 of them"),
+        (&betas, "kind = \"vp\"\nbeta_max = 2.0", "sde.beta_max = 2"),
+        (&betas, "kind = \"vp\"\nschedule = \"cosine\"", "sde.schedule"),
+        (&betas, "kind = \"vp\"\nrungs = 99", "sde.rungs = 99"),
+        ("[0.5, nan]", "kind = \"vp\"", "ddpm.betas[1] = NaN"),
+        ("[0.5, 1.0]", "kind = \"vp\"", "ddpm.betas[1] = 1"),
+        ("[0.5]", "kind = \"vp\"", "sde.rungs = 1"),
+        ("[]", "kind = \"vp\"", "sde.rungs = 0"),
+        ("[0.01, 0.01]", "kind = \"vp\"", "sde.t_end"),
+    ] {
+        let error = with(betas, sde).expect_err(says).to_string();
+        assert!(
+            error.contains(says) && !error.contains('\n'),
+            "{says} is not in\n{error}"
+        );
     }
 }
 

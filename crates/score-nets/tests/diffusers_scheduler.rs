@@ -67,6 +67,79 @@ fn ladders_are_those_of_the_library() {
     assert!((heun.betas()[0] - 0.00085).abs() < 1e-18 && (heun.betas()[999] - 0.012).abs() < 1e-17);
 }
 
+/// `alphas_cumprod` by the library's formulas in forty digits.
+#[test]
+fn ladders_are_exact() {
+    let power: Vec<f64> = (0..500)
+        .map(|i| 1e-4 + 0.03 * (f64::from(i) / 499.0).powf(1.3))
+        .collect();
+    let cases = [
+        (
+            json!({"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid"}),
+            vec![
+                (0, 0.999_850_794_799_182_9),
+                (10, 0.998_326_190_142_306_2),
+                (500, 0.298_887_627_846_758_9),
+                (999, 3.968_181_990_533_208e-5),
+            ],
+        ),
+        (
+            json!({"_class_name": "DDPMScheduler", "beta_schedule": "squaredcos_cap_v2"}),
+            vec![
+                (0, 0.999_958_715_775_177_8),
+                (10, 0.999_278_903_773_342_7),
+                (500, 0.492_285_172_448_802_6),
+                (998, 2.428_766_907_034_468e-6),
+                (999, 2.428_766_907_034_468_3e-9),
+            ],
+        ),
+        (
+            json!({"_class_name": "DDPMScheduler", "num_train_timesteps": 500, "trained_betas": power}),
+            vec![
+                (0, 0.9999),
+                (10, 0.997_998_336_567_796_5),
+                (250, 0.255_540_533_675_729_4),
+                (499, 0.001_309_765_107_992_333_9),
+            ],
+        ),
+    ];
+    for (keys, need) in cases {
+        let (ladder, _) = ladder(&keys);
+        for (rung, need) in need {
+            let have = ladder.alpha_bar(rung);
+            assert!(
+                (have / need - 1.0).abs() < 1e-11,
+                "rung {rung}: {have} for {need}"
+            );
+        }
+    }
+}
+
+/// Ladders that no schedule says: a model card lists their betas, and diffusers gets them back.
+#[test]
+fn other_ladders_go_through_a_card() {
+    let odd: Vec<f64> = (0..400)
+        .map(|i| 1e-3 + 0.04 * (f64::from(i) / 399.0).powi(2))
+        .collect();
+    for keys in [
+        json!({"_class_name": "DDPMScheduler", "beta_schedule": "sigmoid", "prediction_type": "v_prediction"}),
+        json!({"_class_name": "DDIMScheduler", "num_train_timesteps": 400, "trained_betas": odd}),
+    ] {
+        let process = read(&keys).process().clone();
+        assert!(process.tables().is_none());
+        let (betas, sde, precond) = process.for_card().expect("a card says it");
+        let again = SchedulerConfig::from_card(betas.as_deref(), &sde, &precond).expect("diffusers says it");
+        let text = again.to_json();
+        let file = Path::new("scheduler_config.json");
+        let read = SchedulerConfig::from_json(file, &text, None).expect("reads");
+        // To the bit; a thousand numbers are not printed.
+        assert!(read.process() == &process && read.process().for_card() == Some((betas, sde, precond)));
+    }
+    // Of those that schedules say, tables are enough.
+    let process = read(&json!({"_class_name": "DDPMScheduler"})).process().clone();
+    assert!(process.for_card().is_some_and(|(betas, ..)| betas.is_none()));
+}
+
 #[test]
 fn the_sde_has_the_ladder_as_kernels_and_the_network_is_told_the_rung() {
     let file = Path::new("scheduler_config.json");

@@ -87,6 +87,7 @@ impl OpenModel {
             format: ModelCard::FORMAT,
             name: config.name.clone(),
             licence,
+            betas: None,
             origin: Origin {
                 source: OriginKind::Run,
                 file: name(run).unwrap_or_default(),

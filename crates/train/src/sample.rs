@@ -13,6 +13,10 @@ use crate::TrainError;
 use crate::config::ConditionConfig;
 use crate::trainer::StopFlag;
 
+mod told;
+
+pub use told::Told;
+
 /// How many samples, from which noise, how many at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SampleOptions {
@@ -68,6 +72,8 @@ pub struct Model<'a> {
     pub device: Device,
     /// Which classes are drawn, and how strongly; of a network without classes not looked at.
     pub condition: &'a ConditionConfig,
+    /// Vectors and images that the samples are drawn for.
+    pub told: &'a Told,
 }
 
 impl Model<'_> {
@@ -147,26 +153,31 @@ impl Model<'_> {
         Ok(out)
     }
 
-    /// The score of the rows `first_row..first_row + rows`: of their classes, where the network knows classes, and guided.
+    /// The score of the rows `first_row..first_row + rows`: of their vectors and images, of their classes where the network knows
+    /// classes, and guided towards those.
     fn score(
         &self,
         first_row: u64,
         rows: u64,
         rows_at_once: usize,
     ) -> Result<Box<dyn ScoreFn<TensorState> + '_>, TrainError> {
-        let plain = || NetScore::new(self.net, self.precond.clone()).with_max_rows(rows_at_once);
+        let told = self.told.rows(first_row, rows)?;
+        let score = |given| {
+            let score = NetScore::new(self.net, self.precond.clone());
+            score.with_max_rows(rows_at_once).with_given(given)
+        };
         let (classes, condition) = (self.net.classes(), self.condition);
         if classes == 0 {
-            return Ok(Box::new(plain()));
+            return Ok(Box::new(score(told)));
         }
         let labels = (first_row..first_row + rows).map(|row| condition.label(row, classes));
         let given = Given::labels(&labels.collect::<Vec<_>>())?;
         given.classes(classes)?;
-        let told = plain().with_given(given);
+        let conditional = score(told.overlaid(&given));
         if condition.guidance_scale == 1.0 {
-            return Ok(Box::new(told));
+            return Ok(Box::new(conditional));
         }
-        let guided = ClassifierFree::new(told, plain(), condition.guidance_scale)?;
+        let guided = ClassifierFree::new(conditional, score(told), condition.guidance_scale)?;
         Ok(Box::new(match condition.guidance_interval {
             Some([low, high]) => guided.within(self.sde, low, high)?,
             None => guided,

@@ -136,23 +136,7 @@ impl Process {
                 prediction,
                 table,
             } => {
-                let time_input = Some(TimeInputKind::IntervalLabel);
-                let sigma_data = Some(1.0);
-                let precond = match prediction {
-                    Prediction::Noise => PrecondConfig::RawEps {
-                        time_input,
-                        labels: Some(ladder.len()),
-                    },
-                    _ if ladder.len() != 1000 => return None,
-                    Prediction::Clean => PrecondConfig::X0 {
-                        sigma_data,
-                        time_input,
-                    },
-                    Prediction::Velocity => PrecondConfig::V {
-                        sigma_data,
-                        time_input,
-                    },
-                };
+                let precond = ladder_precond(*prediction, ladder.len())?;
                 Some((SdeConfig::Vp((*table)?), precond))
             }
             Process::Ve { table, .. } => {
@@ -177,6 +161,28 @@ impl Process {
                 };
                 Some((SdeConfig::Edm(*table), precond))
             }
+        }
+    }
+
+    /// What a model card says of the process: the betas of a ladder that no schedule says, `[sde]` and `[precond]`. `None` as for
+    /// [`Process::tables`], but for the betas.
+    pub fn for_card(&self) -> Option<(Option<Vec<f64>>, SdeConfig, PrecondConfig)> {
+        match self {
+            Process::Vp {
+                ladder,
+                prediction,
+                table: None,
+            } => {
+                let table = VpConfig {
+                    rungs: Some(ladder.len()),
+                    ..VpConfig::default()
+                };
+                let precond = ladder_precond(*prediction, ladder.len())?;
+                Some((Some(ladder.betas().to_vec()), SdeConfig::Vp(table), precond))
+            }
+            _ => self
+                .tables()
+                .map(|(sde, precond)| (None, sde.resolved(), precond)),
         }
     }
 
@@ -226,6 +232,27 @@ impl Process {
             },
         })
     }
+}
+
+/// The table `[precond]` of a network that is told the rung; `None` where it has no word for the number of rungs.
+fn ladder_precond(prediction: Prediction, rungs: usize) -> Option<PrecondConfig> {
+    let time_input = Some(TimeInputKind::IntervalLabel);
+    let sigma_data = Some(1.0);
+    Some(match prediction {
+        Prediction::Noise => PrecondConfig::RawEps {
+            time_input,
+            labels: Some(rungs),
+        },
+        _ if rungs != 1000 => return None,
+        Prediction::Clean => PrecondConfig::X0 {
+            sigma_data,
+            time_input,
+        },
+        Prediction::Velocity => PrecondConfig::V {
+            sigma_data,
+            time_input,
+        },
+    })
 }
 
 /// The table of a ladder.

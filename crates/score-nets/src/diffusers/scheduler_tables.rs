@@ -18,8 +18,24 @@ impl SchedulerConfig {
     /// # Errors
     /// [`DiffusersError::Table`] naming what diffusers has no word for.
     pub fn from_tables(sde: &SdeConfig, precond: &PrecondConfig) -> Result<Self, DiffusersError> {
+        Self::from_card(None, sde, precond)
+    }
+
+    /// As [`SchedulerConfig::from_tables`], with the betas that a model card lists (`trained_betas`).
+    ///
+    /// # Errors
+    /// As [`SchedulerConfig::from_tables`]; [`DiffusersError::Key`] where the betas are no ladder of the table's.
+    pub fn from_card(
+        betas: Option<&[f64]>,
+        sde: &SdeConfig,
+        precond: &PrecondConfig,
+    ) -> Result<Self, DiffusersError> {
         let mut keys = match sde.resolved() {
-            SdeConfig::Vp(table) => vp_keys(&table, precond)?,
+            SdeConfig::Vp(table) => {
+                let mut keys = vp_keys(&table, precond)?;
+                keys["trained_betas"] = json!(betas);
+                keys
+            }
             SdeConfig::Ve(table) => {
                 let told = match precond {
                     PrecondConfig::RawScore { time_input, .. } => {

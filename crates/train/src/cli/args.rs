@@ -34,7 +34,7 @@ pub(super) enum Command {
     /// Draw samples from a trained model
     #[command(
         override_usage = "sde sample --run RUN_DIR|--model DIR [OPTIONS] [--sampler.KEY VALUE]... [--condition.KEY VALUE]...",
-        after_help = "Any key of the sampler and of the conditions can be given as an argument, for example --sampler.steps 100, or\n--condition.labels [7] --condition.guidance_scale 2 for a network that knows classes."
+        after_help = "Any key of the sampler and of the conditions can be given as an argument, for example --sampler.steps 100, or\n--condition.labels [7] --condition.guidance_scale 2 for a network that knows classes, or --condition.vectors FILE.npy\n(one row a sample, in turn) and --condition.images FILE.npy for one that is told vectors or images."
     )]
     Sample(SampleArgs),
     /// List, describe and fetch data sets

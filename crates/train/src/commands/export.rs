@@ -34,7 +34,8 @@ fn diffusers(args: &ExportArgs, model: &OpenModel) -> Result<(), TrainError> {
                 .to_owned(),
         });
     };
-    let scheduler = SchedulerConfig::from_tables(&model.card.sde, &model.card.precond)?;
+    let card = &model.card;
+    let scheduler = SchedulerConfig::from_card(card.betas.as_deref(), &card.sde, &card.precond)?;
     let mut config = config.clone();
     if let (None, &[_, height, width]) = (config.sample_size, &model.card.data.shape[..]) {
         config.sample_size = Some(SampleSize::Sides([height, width]));

@@ -122,6 +122,7 @@ fn score_sde(args: &ImportArgs, progress: &ProgressReport) -> Result<(ModelCard,
         format: ModelCard::FORMAT,
         name,
         licence: "not stated; the terms of whoever trained the model apply".to_owned(),
+        betas: None,
         origin: Origin {
             source: OriginKind::ScoreSde,
             file,
@@ -165,9 +166,8 @@ fn diffusers(args: &ImportArgs, progress: &ProgressReport) -> Result<(ModelCard,
             SchedulerConfig::from_json(&args.path, "{}", Some(class))?
         }
     };
-    let tables = scheduler.process().tables();
-    let (sde, precond) = tables.ok_or_else(|| {
-        refuse("the scheduler's ladder has no place in a model card: betas of its own, or labels other than a thousand")
+    let (betas, sde, precond) = scheduler.process().for_card().ok_or_else(|| {
+        refuse("the scheduler has no place in a model card: the network predicts no noise on a ladder of other than a thousand rungs")
     })?;
     let net = folder.net_config();
     let vs = VarStore::new(Device::Cpu);
@@ -178,6 +178,7 @@ fn diffusers(args: &ImportArgs, progress: &ProgressReport) -> Result<(ModelCard,
         format: ModelCard::FORMAT,
         name: name.clone(),
         licence: "not stated; see the model's page".to_owned(),
+        betas,
         origin: Origin {
             source: OriginKind::Diffusers,
             file: name,
@@ -185,7 +186,7 @@ fn diffusers(args: &ImportArgs, progress: &ProgressReport) -> Result<(ModelCard,
             step: None,
         },
         data: folder.data_range.card(&shape),
-        sde: sde.resolved(),
+        sde,
         precond,
         net,
     };

@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use score_nets::TensorState;
+use sde_core::SdeConfig;
 use serde::Serialize;
 use solvers::Sampler;
 use tch::Device;
@@ -15,7 +16,7 @@ use crate::config::load_text;
 use crate::data::Scaling;
 use crate::log::ProgressReport;
 use crate::model::OpenModel;
-use crate::sample::{Model, SampleOptions};
+use crate::sample::{Model, SampleOptions, Told};
 use crate::trainer::StopFlag;
 use crate::trainer::artefacts::{write_array, write_picture};
 use crate::trainer::memory::peak_memory_mb;
@@ -71,6 +72,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         seed,
         batch: args.batch.unwrap_or(0),
     };
+    let told = Told::read(&config.condition, &opened.card.data.shape, device)?;
     let model = Model {
         net: opened.net.as_ref(),
         precond: &precond,
@@ -78,6 +80,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         shape: &opened.card.data.shape,
         device,
         condition: &config.condition,
+        told: &told,
     };
     let scaling = Scaling::of_card(&opened.card.data);
     let (mut out, mut png) = match (&args.out, &args.png) {
@@ -137,7 +140,11 @@ fn open(args: &SampleArgs, device: Device) -> Result<(OpenModel, RunConfig), Tra
     let opened = OpenModel::of_folder(folder, device)?;
     let file = opened.card_file();
     let base = RunConfig {
-        sde: opened.card.sde,
+        // A ladder of listed betas is a VP SDE, whose table alone would be another one.
+        sde: match opened.card.betas {
+            None => opened.card.sde,
+            Some(_) => SdeConfig::default(),
+        },
         ..RunConfig::default()
     };
     // What the arguments override: the SDE of the card, the default sampler, and no guidance.

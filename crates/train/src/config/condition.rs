@@ -1,4 +1,6 @@
-//! `[condition]`: classes in training and sampling.
+//! `[condition]`: classes in training and sampling, vectors and images in sampling.
+
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
@@ -16,6 +18,13 @@ pub struct ConditionConfig {
     /// Noise levels `std/mean_coef` between which guidance acts (Kynkäänniemi et al. 2024, arXiv:2404.07724); absent: everywhere.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub guidance_interval: Option<[f64; 2]>,
+    /// File `.npy` of vectors that samples are drawn for, `[rows, net.condition_size]`, in turn; for a network that takes them.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub vectors: Option<PathBuf>,
+    /// File `.npy` of images, `[rows, net.condition_channels, ...]` with the sizes of the samples and values as the network takes them,
+    /// in turn.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub images: Option<PathBuf>,
 }
 
 impl Default for ConditionConfig {
@@ -25,6 +34,8 @@ impl Default for ConditionConfig {
             labels: Vec::new(),
             guidance_scale: 1.0,
             guidance_interval: None,
+            vectors: None,
+            images: None,
         }
     }
 }

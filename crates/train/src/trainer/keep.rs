@@ -11,7 +11,7 @@ use super::signals::StopFlag;
 use crate::TrainError;
 use crate::checkpoint::{RunState, Snapshot, TENSOR_FILES};
 use crate::config::ConditionConfig;
-use crate::sample::{Model, SampleOptions, Samples};
+use crate::sample::{Model, SampleOptions, Samples, Told};
 
 impl Trainer {
     /// Everything that a checkpoint holds; the tensors are views, valid until the next step.
@@ -127,6 +127,7 @@ impl Trainer {
         stop: &StopFlag,
         progress: &mut dyn FnMut(f64),
     ) -> Result<Samples, TrainError> {
+        let told = Told::read(&self.config.condition, self.data.shape(), self.device)?;
         self.params.swap(self.ema.average_mut());
         let model = Model {
             net: self.net.as_ref(),
@@ -135,6 +136,7 @@ impl Trainer {
             shape: self.data.shape(),
             device: self.device,
             condition: &self.config.condition,
+            told: &told,
         };
         let samples = model.sample(sampler, options, stop, progress);
         self.params.swap(self.ema.average_mut());

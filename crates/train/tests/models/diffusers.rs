@@ -131,6 +131,71 @@ fn a_folder_in_and_out_is_the_same_model() {
     assert!(here.join("few.npz").is_file());
 }
 
+/// A ladder of betas that no schedule says is kept in the card, sampled from, and given back.
+#[test]
+fn a_ladder_of_its_own_goes_in_and_out() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    let betas: Vec<f64> = (0..200)
+        .map(|i| 1e-3 + 0.1 * (f64::from(i) / 199.0).powi(2))
+        .collect();
+    let scheduler =
+        json!({"_class_name": "DDPMScheduler", "num_train_timesteps": 200, "trained_betas": betas});
+    small(here, &scheduler.to_string());
+    done(
+        here,
+        &["import", "--from", "diffusers", "pipeline", "--out", "model"],
+    );
+    let info = done(here, &["net", "info", "--model", "model"]).out;
+    // Told rung 0 at the end of the data, the last rung at the end of the noise.
+    for text in [
+        "0.000000 at t = 0.005",
+        "199.000000 at t = 1",
+        "rungs = 200",
+        "betas = [",
+    ] {
+        assert!(info.contains(text), "{text} is not in\n{info}");
+    }
+    done(
+        here,
+        &[
+            "sample",
+            "--model",
+            "model",
+            "--n",
+            "2",
+            "--out",
+            "x.npy",
+            "--sampler.kind",
+            "ddim",
+            "--sampler.steps",
+            "4",
+        ],
+    );
+    assert!(here.join("x.npy").is_file());
+    done(
+        here,
+        &[
+            "export",
+            "--to",
+            "diffusers",
+            "--model",
+            "model",
+            "--out",
+            "again",
+        ],
+    );
+    let again = json_of(&here.join("again/scheduler/scheduler_config.json"));
+    let listed: Vec<f64> = again["trained_betas"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .filter_map(Value::as_f64)
+        .collect();
+    let off = listed.iter().zip(&betas).map(|(a, b)| (a - b).abs() / b);
+    assert!(listed.len() == 200 && off.fold(0.0, f64::max) < 1e-15);
+}
+
 #[test]
 fn what_does_not_fit_is_refused() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -4,3 +4,4 @@ mod common;
 mod diffusers;
 mod net;
 mod score_sde;
+mod told;

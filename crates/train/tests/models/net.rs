@@ -176,6 +176,7 @@ fn classes_are_told() {
         format: ModelCard::FORMAT,
         name: "classes".into(),
         licence: "none".into(),
+        betas: None,
         origin: Origin {
             source: OriginKind::Other,
             file: String::new(),
