@@ -267,9 +267,9 @@ fn chunks_change_rounding_only() {
                 ..config()
             })
         };
-        let (first, _net) = redrawn(&config(1), &shape, Kind::Double);
+        let (first, _net) = redrawn(&config(None), &shape, Kind::Double);
         let x = normals(3, &shape, Kind::Double);
-        let out = [1, 2, 7, 1000].map(|chunk| {
+        let out = [Some(1), Some(2), Some(7), None].map(|chunk| {
             let (mut vs, net) = common::fresh(&config(chunk), &shape);
             vs.double();
             vs.copy(&first).expect("the same network");
@@ -313,7 +313,13 @@ fn bad_patches_are_refused_by_key() {
             },
             "net.stride",
         ),
-        (PatchConfig { chunk: 0, ..config() }, "net.chunk"),
+        (
+            PatchConfig {
+                chunk: Some(0),
+                ..config()
+            },
+            "net.chunk",
+        ),
         (
             PatchConfig {
                 train_sizes: vec![4, -1],

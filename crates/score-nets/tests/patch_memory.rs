@@ -28,7 +28,7 @@ fn net(chunk: i64) -> (VarStore, Box<dyn ScoreNet>) {
     let config = NetConfig::Patch(PatchConfig {
         patch: PATCH,
         stride: Some(60),
-        chunk,
+        chunk: Some(chunk),
         unet: UnetConfig {
             channels: CHANNELS,
             channel_mult: vec![1, 2],

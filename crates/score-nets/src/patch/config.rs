@@ -23,8 +23,11 @@ pub struct PatchConfig {
     /// Sides of the windows on which the network is trained, one of them a batch with equal chances; empty: `patch`. A side
     /// longer than the image stands for the image.
     pub train_sizes: Vec<i64>,
-    /// Most windows a pass through the network: what bounds the memory.
-    pub chunk: i64,
+    /// Most windows a pass through the network: what bounds the memory. A pass takes some 40 maps of `4 chunk patch^2
+    /// unet.channels` bytes, and attention at a side `s` a few times `4 chunk s^4` (`s^2` in series). Absent: as many windows as have 65536 pixels
+    /// together.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub chunk: Option<i64>,
     /// Whether further channels tell each pixel its place: `x/width` and `y/height`, or `i/length` in a series.
     pub positions: bool,
     /// The network on a window.
@@ -38,7 +41,7 @@ impl Default for PatchConfig {
             stride: None,
             edge: Edge::Clamp,
             train_sizes: Vec::new(),
-            chunk: 256,
+            chunk: None,
             positions: true,
             unet: UnetConfig::default(),
         }
@@ -59,7 +62,7 @@ impl PatchConfig {
         let inner = PaddedUnet::new(&plan, vs, &any)?.any_size();
         let net = PatchNet::new(Box::new(inner), self.patch, self.stride())?;
         Ok(net
-            .with_chunk(self.chunk)
+            .with_chunk(self.chunk(shape))
             .with_positions(self.positions)
             .with_edge(self.edge))
     }
@@ -84,6 +87,13 @@ impl PatchConfig {
         self.stride.unwrap_or((self.patch / 2).max(1))
     }
 
+    /// Windows a pass over rows of this shape.
+    fn chunk(&self, shape: &[i64]) -> i64 {
+        const PIXELS: i64 = 65_536;
+        let inside = shape[1..].iter().map(|side| self.patch.min(*side));
+        self.chunk.unwrap_or(PIXELS / inside.product::<i64>())
+    }
+
     fn plan(&self, shape: &[i64]) -> Result<Plan, NetError> {
         let (channels, space) = match *shape {
             [channels, _] => (channels, Space::Line),
@@ -105,7 +115,7 @@ impl PatchConfig {
             )),
         };
         positive("patch", self.patch)?;
-        positive("chunk", self.chunk)?;
+        positive("chunk", self.chunk.unwrap_or(1))?;
         for size in &self.train_sizes {
             positive("train_sizes", *size)?;
         }
