@@ -23,8 +23,8 @@ pub struct PatchConfig {
     /// Sides of the windows on which the network is trained, one of them a batch with equal chances; empty: `patch`. A side
     /// longer than the image stands for the image.
     pub train_sizes: Vec<i64>,
-    /// Most windows a pass through the network: what bounds the memory. A pass takes some 40 maps of `4 chunk patch^2
-    /// unet.channels` bytes, and attention at a side `s` a few times `4 chunk s^4` (`s^2` in series). Absent: as many windows as have 65536 pixels
+    /// Most windows a pass through the network: what bounds the memory. A pass takes some 40 maps of `4 chunk patch^2 unet.channels`
+    /// bytes, and attention at a side `s` a few times `4 chunk s^4` (in series `s^2`). Absent: as many windows as have 65536 pixels
     /// together.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub chunk: Option<i64>,
