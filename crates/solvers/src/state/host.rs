@@ -8,14 +8,11 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::aligned::Aligned;
-use super::combine::{Term, lincomb, lincomb_through, scale};
+use super::combine::{self, Term, scale, slices};
 use super::reduce::{accumulate_error, all_finite, dot_rows, error_rows, error_rows_max, select_rows};
 use super::{Coef, RowUpdate, State, Tolerance, per_row};
 use crate::real::Real;
 use crate::simd::{self, kernels};
-
-/// Terms that [`State::lincomb`] adds in one pass.
-const FUSED: usize = 4;
 
 /// A batch of `rows` rows of `dim` values, stored as `dim` planes of `rows` values. Values are `f32` or `f64`; all
 /// operations act on each row alone and round the same way whatever the number of rows, so a row's bits do not
@@ -115,7 +112,9 @@ impl<T: Real> State for HostBatch<T> {
 
     fn axpy(&mut self, a: Coef, x: &Self) {
         self.assert_same_shape(x);
-        self.add_terms(&[(a, x)]);
+        if self.rows > 0 {
+            combine::run_add(&mut self.values, self.rows, &[(a, x)]);
+        }
     }
 
     fn dot_rows(&self, other: &Self, out: &mut [f64]) {
@@ -200,26 +199,9 @@ impl<T: Real> State for HostBatch<T> {
         for (_, x) in terms {
             self.assert_same_shape(x);
         }
-        let (head, tail) = terms.split_at(terms.len().min(FUSED));
         if self.rows > 0 {
-            let out = &mut self.values[..];
-            match head {
-                [] => out.fill(T::ZERO),
-                [a] => simd::dispatch(Lincomb::<T, 1, false>((out, self.rows, [*a].map(slices)))),
-                [a, b] => simd::dispatch(Lincomb::<T, 2, false>((out, self.rows, [*a, *b].map(slices)))),
-                [a, b, c] => {
-                    simd::dispatch(Lincomb::<T, 3, false>((out, self.rows, [*a, *b, *c].map(slices))))
-                }
-                [a, b, c, d, ..] => {
-                    simd::dispatch(Lincomb::<T, FUSED, false>((
-                        out,
-                        self.rows,
-                        [*a, *b, *c, *d].map(slices),
-                    )));
-                }
-            }
+            combine::run_lincomb(&mut self.values, self.rows, terms);
         }
-        self.add_terms(tail);
     }
 
     fn lincomb_through(
@@ -232,31 +214,9 @@ impl<T: Real> State for HostBatch<T> {
         for state in rest.iter().map(|(_, z)| *z).chain([ax.1, by.1, &*inner]) {
             self.assert_same_shape(state);
         }
-        let states = [ax.1, by.1].map(|state| &state.values[..]);
-        let factors = [ax.0, by.0, c, d];
-        let few = &rest[..rest.len().min(3)];
+        let few = &rest[..rest.len().min(combine::THROUGH)];
         if self.rows > 0 {
-            let (out, p) = (&mut self.values[..], &mut inner.values[..]);
-            match *few {
-                [] => simd::dispatch(LincombThrough::<T, 0>((out, p, states, factors, []))),
-                [z] => simd::dispatch(LincombThrough::<T, 1>((out, p, states, factors, [factored(z)]))),
-                [z, y] => simd::dispatch(LincombThrough::<T, 2>((
-                    out,
-                    p,
-                    states,
-                    factors,
-                    [z, y].map(factored),
-                ))),
-                [z, y, x, ..] => {
-                    simd::dispatch(LincombThrough::<T, 3>((
-                        out,
-                        p,
-                        states,
-                        factors,
-                        [z, y, x].map(factored),
-                    )));
-                }
-            }
+            combine::run_lincomb_through(&mut self.values, &mut inner.values, [ax, by], [c, d], few);
         }
         for (e, z) in &rest[few.len()..] {
             self.axpy(Coef::All(*e), z);
@@ -371,46 +331,7 @@ impl<T: Real> State for HostBatch<T> {
     }
 }
 
-impl<T: Real> HostBatch<T> {
-    /// `self <- self + sum_k a_k x_k`, added in order.
-    fn add_terms(&mut self, terms: &[(Coef, &Self)]) {
-        if self.rows == 0 {
-            return;
-        }
-        for group in terms.chunks(FUSED) {
-            let out = &mut self.values[..];
-            match group {
-                [a] => simd::dispatch(Lincomb::<T, 1, true>((out, self.rows, [*a].map(slices)))),
-                [a, b] => simd::dispatch(Lincomb::<T, 2, true>((out, self.rows, [*a, *b].map(slices)))),
-                [a, b, c] => {
-                    simd::dispatch(Lincomb::<T, 3, true>((out, self.rows, [*a, *b, *c].map(slices))))
-                }
-                [a, b, c, d, ..] => {
-                    simd::dispatch(Lincomb::<T, FUSED, true>((
-                        out,
-                        self.rows,
-                        [*a, *b, *c, *d].map(slices),
-                    )));
-                }
-                [] => {}
-            }
-        }
-    }
-}
-
-fn factored<T: Real>((a, x): (f64, &HostBatch<T>)) -> (f64, &[T]) {
-    (a, &x.values)
-}
-
-fn slices<'a, T: Real>((a, x): (Coef<'a>, &'a HostBatch<T>)) -> Term<'a, T> {
-    (a, &x.values)
-}
-
 kernels! {
-    Lincomb<'a, T, const N: usize, const ADD: bool>((&'a mut [T], usize, [Term<'a, T>; N])) -> () = lincomb;
-    LincombThrough<'a, T, const N: usize>((
-        &'a mut [T], &'a mut [T], [&'a [T]; 2], [f64; 4], [(f64, &'a [T]); N]
-    )) -> () = lincomb_through;
     Scale<'a, T>((&'a mut [T], usize, Coef<'a>)) -> () = scale;
     DotRows<'a, T>((&'a [T], &'a [T], &'a mut [f64])) -> () = dot_rows;
     ErrorRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows;
