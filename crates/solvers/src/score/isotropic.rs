@@ -20,8 +20,8 @@ use super::kernels::{Batch, UNSCALE, softmax};
 use super::per_row::Spectra;
 use super::small_rows::Piece;
 use crate::real::Real;
-use crate::simd::Kernel;
-use crate::vectors::{Block, by_width};
+use crate::simd::{self, Kernel};
+use crate::vectors::{BLOCK_BYTES, Block, by_width};
 
 /// Components, and dimensions, taken at a time: as many independent sums as hide the latency of an addition.
 const TILE: usize = 4;
@@ -150,27 +150,34 @@ impl<S: Simd, T: Real, const W: usize> Centre<S, T, W> for Own<S, T, W> {
     }
 }
 
-/// One time for all rows; `L` lanes are a block.
-pub(super) struct Isotropic<'a, T, const L: usize>(pub(super) &'a Coefs<T>, pub(super) Batch<'a, T>);
+/// Scores to find.
+pub(super) enum Work<'a, T> {
+    /// One time for all rows.
+    OneTime(&'a Coefs<T>, Batch<'a, T>),
+    /// One time a row.
+    ByRows(&'a Spectra<T>, Piece<'a, T>),
+}
+
+/// Finds them, a block of lanes at a time.
+pub(super) fn isotropic<T: Real>(work: Work<T>) {
+    match BLOCK_BYTES / size_of::<T>() {
+        16 => simd::dispatch(Isotropic::<T, 16>(work)),
+        _ => simd::dispatch(Isotropic::<T, 8>(work)),
+    }
+}
+
+/// `L` lanes are a block.
+struct Isotropic<'a, T, const L: usize>(Work<'a, T>);
 
 impl<T: Real, const L: usize> Kernel for Isotropic<'_, T, L> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        by_width!(one_time::<S, T, L>(simd, self.0, self.1));
-    }
-}
-
-/// One time a row; `L` lanes are a block.
-pub(super) struct IsotropicRows<'a, T, const L: usize>(pub(super) &'a Spectra<T>, pub(super) Piece<'a, T>);
-
-impl<T: Real, const L: usize> Kernel for IsotropicRows<'_, T, L> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        by_width!(by_rows::<S, T, L>(simd, self.0, self.1));
+        match self.0 {
+            Work::OneTime(coefs, batch) => by_width!(one_time::<S, T, L>(simd, coefs, batch)),
+            Work::ByRows(spectra, piece) => by_width!(by_rows::<S, T, L>(simd, spectra, piece)),
+        }
     }
 }
 

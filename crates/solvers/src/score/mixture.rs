@@ -5,7 +5,7 @@ use std::sync::Arc;
 use sde_core::{Mixture, Sde};
 
 use super::coefs::{Cache, Coefs};
-use super::isotropic::{Isotropic, IsotropicRows};
+use super::isotropic::{Work, isotropic};
 use super::kernels::{Batch, LANES, full, small};
 use super::per_row::{Scratch, Spectra, Strip, Wanted, strip};
 use super::small_rows::{Piece, small_rows};
@@ -141,20 +141,11 @@ impl<T: Real> MixtureScore<T> {
                 (2, 2) => simd::dispatch(SmallRows::<T, 2, 2>(with)),
                 (2, 3) => simd::dispatch(SmallRows::<T, 2, 3>(with)),
                 (2, 4) => simd::dispatch(SmallRows::<T, 2, 4>(with)),
-                _ if self.spectra.isotropic => self.isotropic_piece(with.1),
+                _ if self.spectra.isotropic => isotropic(Work::ByRows(with.0, with.1)),
                 _ => return false,
             }
         }
         true
-    }
-
-    fn isotropic_piece(&self, piece: Piece<T>) {
-        // A block of lanes.
-        if size_of::<T>() == 4 {
-            simd::dispatch(IsotropicRows::<T, 16>(&self.spectra, piece));
-        } else {
-            simd::dispatch(IsotropicRows::<T, 8>(&self.spectra, piece));
-        }
     }
 }
 
@@ -251,14 +242,7 @@ fn one_time<T: Real>(coefs: &Coefs<T>, batch: Batch<T>) {
         (2, 2) => simd::dispatch(Small::<T, 2, 2>((coefs, batch))),
         (2, 3) => simd::dispatch(Small::<T, 2, 3>((coefs, batch))),
         (2, 4) => simd::dispatch(Small::<T, 2, 4>((coefs, batch))),
-        (_, _) if coefs.isotropic => {
-            // A block of lanes.
-            if size_of::<T>() == 4 {
-                simd::dispatch(Isotropic::<T, 16>(coefs, batch));
-            } else {
-                simd::dispatch(Isotropic::<T, 8>(coefs, batch));
-            }
-        }
+        _ if coefs.isotropic => isotropic(Work::OneTime(coefs, batch)),
         _ => {
             let mut y = vec![[T::ZERO; LANES]; components * coefs.dim];
             let mut weights = vec![[T::ZERO; LANES]; components];

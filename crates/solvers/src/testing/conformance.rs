@@ -33,6 +33,7 @@ pub fn state<S: State>(epsilon: f64, make: impl Fn(&[Vec<f64>], usize) -> S) {
             suite.shapes();
             suite.copies();
             suite.arithmetic();
+            suite.sums_through_another();
             suite.reductions();
             suite.selection();
             suite.steps_per_row();
@@ -212,19 +213,6 @@ impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
                     2.0 + 2.0 * count as f64,
                     40.0,
                 );
-            }
-            for count in 0..=4 {
-                let (mut x, mut inner) = (states[5].clone(), states[6].clone());
-                let rest: Vec<(f64, &S)> = (0..count).map(|k| (0.5 - k as f64, &states[k + 2])).collect();
-                let of = [(0.75, &states[0]), (-1.25, &states[1])];
-                x.lincomb_through(&mut inner, of, [0.5, 1.5], &rest);
-                let (mut y, mut expected) = (x.zeros_like(), x.zeros_like());
-                expected.lincomb(&of.map(|(a, x)| (Coef::All(a), x)));
-                let all = [(0.5, &states[0]), (1.5, &expected)];
-                let terms = all.into_iter().chain(rest).map(|(a, x)| (Coef::All(a), x));
-                y.lincomb(&terms.collect::<Vec<_>>());
-                let same = read(&x) == read(&y) && read(&inner) == read(&expected);
-                assert!(same, "{}", self.name("lincomb_through, as two lincombs"));
             }
         }
     }

@@ -3,8 +3,10 @@
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use score_nets::weights;
-use tch::Tensor;
+use score_nets::card::{DataCard, Origin, OriginKind, WeightsKind};
+use score_nets::{ModelCard, NetConfig, ScoreNet, named_parameters, named_tensors, seeded, weights};
+use sde_core::precond::PrecondConfig;
+use tch::{Device, Kind, Tensor, nn};
 
 /// What a command did.
 pub struct Done {
@@ -80,4 +82,41 @@ pub fn tensor(path: &Path, name: &str) -> Tensor {
     found
         .unwrap_or_else(|| panic!("{name} is in {}", path.display()))
         .1
+}
+
+/// The model folder `model` of a network whose weights are no zeros but sines of this size, and the network.
+pub fn sines(
+    here: &Path,
+    (name, precond): (&str, PrecondConfig),
+    net: &str,
+    shape: &[i64],
+    size: f64,
+) -> Box<dyn ScoreNet> {
+    let net: NetConfig = toml::from_str(net).expect("a network");
+    let vs = nn::VarStore::new(Device::Cpu);
+    let built = seeded(3, || net.build(&vs.root(), shape)).expect("builds");
+    tch::no_grad(|| {
+        for (number, (_, mut tensor)) in named_parameters(&vs).into_iter().enumerate() {
+            let values = Tensor::arange(tensor.numel() as i64, (Kind::Float, Device::Cpu)) + number as f64;
+            tensor.copy_(&(values.sin() * size).view(&tensor.size()[..]));
+        }
+    });
+    let card = ModelCard {
+        format: ModelCard::FORMAT,
+        name: name.into(),
+        licence: "none".into(),
+        betas: None,
+        origin: Origin {
+            source: OriginKind::Other,
+            file: String::new(),
+            weights: WeightsKind::Unknown,
+            step: None,
+        },
+        data: DataCard::symmetric_bytes(shape),
+        sde: Default::default(),
+        precond,
+        net,
+    };
+    weights::write_model(&here.join("model"), &card, &named_tensors(&vs)).expect("writes");
+    built
 }

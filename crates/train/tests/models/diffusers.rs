@@ -38,6 +38,20 @@ fn json_of(path: &Path) -> Value {
     serde_json::from_slice(&fs::read(path).expect("there")).expect("JSON")
 }
 
+/// The folder `again` of diffusers, from the folder `model`.
+fn export_again(here: &Path) {
+    let args = [
+        "export",
+        "--to",
+        "diffusers",
+        "--model",
+        "model",
+        "--out",
+        "again",
+    ];
+    done(here, &args);
+}
+
 #[test]
 fn a_folder_in_and_out_is_the_same_model() {
     let folder = tempfile::tempdir().expect("a folder");
@@ -81,18 +95,7 @@ fn a_folder_in_and_out_is_the_same_model() {
         .detach();
     assert_eq!(tensor(&here.join("out.safetensors"), "out"), need);
 
-    done(
-        here,
-        &[
-            "export",
-            "--to",
-            "diffusers",
-            "--model",
-            "model",
-            "--out",
-            "again",
-        ],
-    );
+    export_again(here);
     let unet = "unet/diffusion_pytorch_model.safetensors";
     assert_eq!(
         fs::read(here.join("again").join(unet)).ok(),
@@ -173,18 +176,7 @@ fn a_ladder_of_its_own_goes_in_and_out() {
         ],
     );
     assert!(here.join("x.npy").is_file());
-    done(
-        here,
-        &[
-            "export",
-            "--to",
-            "diffusers",
-            "--model",
-            "model",
-            "--out",
-            "again",
-        ],
-    );
+    export_again(here);
     let again = json_of(&here.join("again/scheduler/scheduler_config.json"));
     let listed: Vec<f64> = again["trained_betas"]
         .as_array()

@@ -1,10 +1,7 @@
-use score_nets::card::{DataCard, Origin, OriginKind, WeightsKind};
 use score_nets::given::Given;
-use score_nets::weights::write_model;
-use score_nets::{ModelCard, NetConfig, named_parameters, named_tensors, seeded};
-use tch::{Device, Kind, Tensor, nn};
+use tch::{Device, Kind, Tensor};
 
-use crate::common::{done, fixture, refused, tensor, write};
+use crate::common::{done, fixture, refused, sines, tensor, write};
 
 /// Input that does not fit is named by file and tensor; what fits gives `out` of its shape.
 #[test]
@@ -162,33 +159,8 @@ fn classes_are_told() {
     tch::set_num_threads(1);
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
-    let net: NetConfig =
-        toml::from_str("kind = \"mlp\"\nhidden_size = 8\nnum_layers = 1\nclasses = 3\n").expect("a network");
-    let vs = nn::VarStore::new(Device::Cpu);
-    let built = seeded(3, || net.build(&vs.root(), &[2])).expect("builds");
-    tch::no_grad(|| {
-        for (number, (_, mut tensor)) in named_parameters(&vs).into_iter().enumerate() {
-            let values = Tensor::arange(tensor.numel() as i64, (Kind::Float, Device::Cpu)) + number as f64;
-            tensor.copy_(&values.sin().view(&tensor.size()[..]));
-        }
-    });
-    let card = ModelCard {
-        format: ModelCard::FORMAT,
-        name: "classes".into(),
-        licence: "none".into(),
-        betas: None,
-        origin: Origin {
-            source: OriginKind::Other,
-            file: String::new(),
-            weights: WeightsKind::Unknown,
-            step: None,
-        },
-        data: DataCard::symmetric_bytes(&[2]),
-        sde: Default::default(),
-        precond: Default::default(),
-        net,
-    };
-    write_model(&here.join("model"), &card, &named_tensors(&vs)).expect("writes");
+    let net = "kind = \"mlp\"\nhidden_size = 8\nnum_layers = 1\nclasses = 3\n";
+    let built = sines(here, ("classes", Default::default()), net, &[2], 1.0);
     let x = Tensor::from_slice(&[0.1_f32, 0.2, 0.1, 0.2]).view([2, 2]);
     let t = Tensor::from_slice(&[5.0_f32, 5.0]);
     let forward = [

@@ -4,46 +4,18 @@ use std::path::Path;
 
 use ndarray::{Array2, ArrayD, IxDyn};
 use report::npy::{read, write_npy};
-use score_nets::card::{DataCard, ModelCard, Origin, OriginKind, WeightsKind};
-use score_nets::weights::write_model;
-use score_nets::{NetConfig, named_parameters, named_tensors, seeded};
 use sde_core::precond::PrecondConfig;
-use tch::{Device, Kind, Tensor, nn};
 
-use crate::common::{done, refused};
+use crate::common::{done, refused, sines};
 
 /// A model folder of a network whose weights are no zeros.
 fn model(here: &Path, net: &str, shape: &[i64]) {
     tch::set_num_threads(1);
-    let net: NetConfig = toml::from_str(net).expect("a network");
-    let vs = nn::VarStore::new(Device::Cpu);
-    seeded(3, || net.build(&vs.root(), shape)).expect("builds");
-    tch::no_grad(|| {
-        for (number, (_, mut tensor)) in named_parameters(&vs).into_iter().enumerate() {
-            let values = Tensor::arange(tensor.numel() as i64, (Kind::Float, Device::Cpu)) + number as f64;
-            tensor.copy_(&(values.sin() * 0.2).view(&tensor.size()[..]));
-        }
-    });
-    let card = ModelCard {
-        format: ModelCard::FORMAT,
-        name: "told".into(),
-        licence: "none".into(),
-        betas: None,
-        origin: Origin {
-            source: OriginKind::Other,
-            file: String::new(),
-            weights: WeightsKind::Unknown,
-            step: None,
-        },
-        data: DataCard::symmetric_bytes(shape),
-        sde: Default::default(),
-        precond: PrecondConfig::X0 {
-            sigma_data: None,
-            time_input: None,
-        },
-        net,
+    let precond = PrecondConfig::X0 {
+        sigma_data: None,
+        time_input: None,
     };
-    write_model(&here.join("model"), &card, &named_tensors(&vs)).expect("writes");
+    sines(here, ("told", precond), net, shape, 0.2);
 }
 
 const SAMPLE: [&str; 9] = [

@@ -1,9 +1,27 @@
-//! The methods that adaptive solvers use: a step size a row, and rows that leave and come back.
+//! The methods that solvers of some kinds use: sums through another state for multistep methods; for adaptive ones a step size a
+//! row, and rows that leave and come back.
 
 use super::{Rows, Suite, read};
 use crate::{Coef, State, Tolerance};
 
 impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
+    pub(super) fn sums_through_another(&self) {
+        let states: Vec<S> = (0..7).map(|k| self.make(&self.data(k))).collect();
+        for count in 0..=4 {
+            let (mut x, mut inner) = (states[5].clone(), states[6].clone());
+            let rest: Vec<(f64, &S)> = (0..count).map(|k| (0.5 - k as f64, &states[k + 2])).collect();
+            let of = [(0.75, &states[0]), (-1.25, &states[1])];
+            x.lincomb_through(&mut inner, of, [0.5, 1.5], &rest);
+            let (mut y, mut expected) = (x.zeros_like(), x.zeros_like());
+            expected.lincomb(&of.map(|(a, x)| (Coef::All(a), x)));
+            let all = [(0.5, &states[0]), (1.5, &expected)];
+            let terms = all.into_iter().chain(rest).map(|(a, x)| (Coef::All(a), x));
+            y.lincomb(&terms.collect::<Vec<_>>());
+            let same = read(&x) == read(&y) && read(&inner) == read(&expected);
+            assert!(same, "{}", self.name("lincomb_through, as two lincombs"));
+        }
+    }
+
     pub(super) fn steps_per_row(&self) {
         let (a, b, c) = (self.data(1), self.data(2), self.data(3));
         let (x, k, l, h) = (self.make(&a), self.make(&b), self.make(&c), self.coefs(4));
