@@ -9,7 +9,7 @@ use score_nets::card::{CardError, DataCard, ModelCard, Origin, OriginKind, Weigh
 use score_nets::weights::{CARD_FILE, NET_FILE, WeightsError, load_model, read_card, write_model};
 use score_nets::{NetConfig, named_tensors};
 use sde_core::config::{EdmConfig, SdeConfig, VeConfig, VpConfig};
-use sde_core::precond::{PrecondConfig, TimeInputKind};
+use sde_core::precond::{PrecondConfig, ScaledTable, TimeInputKind};
 use tch::{Device, Kind, Tensor};
 
 fn card(net: NetConfig, shape: &[i64]) -> ModelCard {
@@ -54,18 +54,16 @@ fn cards() -> Vec<ModelCard> {
         });
         all.push(ModelCard {
             sde: SdeConfig::SubVp(VpConfig::default()).resolved(),
-            precond: PrecondConfig::V {
+            precond: PrecondConfig::V(ScaledTable {
                 sigma_data: Some(0.1),
                 time_input: Some(TimeInputKind::LogSnr),
-            },
+                ..ScaledTable::default()
+            }),
             ..base.clone()
         });
         all.push(ModelCard {
             sde: SdeConfig::Edm(EdmConfig::default()).resolved(),
-            precond: PrecondConfig::Edm {
-                sigma_data: None,
-                time_input: None,
-            },
+            precond: PrecondConfig::Edm(ScaledTable::default()),
             data: DataCard {
                 shape: shape.clone(),
                 shift: -1e-300,

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use score_nets::diffusers::{Prediction, Process, SchedulerConfig};
 use sde_core::SdeConfig;
-use sde_core::precond::{PrecondConfig, TimeInputKind, convert};
+use sde_core::precond::{PrecondConfig, ScaledTable, TimeInputKind, convert};
 use serde_json::{Value, json};
 
 fn read(keys: &Value) -> SchedulerConfig {
@@ -283,9 +283,11 @@ fn edm_networks_keep_their_preconditioning() {
 #[test]
 fn what_diffusers_cannot_say_is_refused() {
     let sde = |text: &str| toml::from_str::<SdeConfig>(text).expect(text);
-    let eps = |time_input| PrecondConfig::Eps {
-        sigma_data: None,
-        time_input,
+    let eps = |time_input| {
+        PrecondConfig::Eps(ScaledTable {
+            time_input,
+            ..ScaledTable::default()
+        })
     };
     let scaled = eps(Some(TimeInputKind::Scaled));
     let cases = [

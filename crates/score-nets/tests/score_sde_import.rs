@@ -7,7 +7,7 @@ use score_nets::score_sde::ModelConfigFile;
 use score_nets::weights::{ScoreSdeCheckpoint, WeightsError};
 use score_nets::{named_parameters, named_tensors};
 use sde_core::config::SdeConfig;
-use sde_core::precond::{PrecondConfig, TimeInputKind};
+use sde_core::precond::{PrecondConfig, RawTable, TimeInputKind};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, nn};
 
@@ -134,13 +134,17 @@ fn process(changes: &[(&str, &str, Value)]) -> (SdeConfig, PrecondConfig, Vec<St
 fn processes_are_those_of_the_reference() {
     let positional = ("model", "embedding_type", json!("positional"));
     let by_sigma = |by: bool| ("model", "scale_by_sigma", json!(by));
-    let raw_score = |time_input, labels| PrecondConfig::RawScore {
-        time_input: Some(time_input),
-        labels,
+    let raw_score = |time_input, labels| {
+        PrecondConfig::RawScore(RawTable {
+            time_input: Some(time_input),
+            labels,
+        })
     };
-    let raw_eps = |time_input, labels| PrecondConfig::RawEps {
-        time_input: Some(time_input),
-        labels,
+    let raw_eps = |time_input, labels| {
+        PrecondConfig::RawEps(RawTable {
+            time_input: Some(time_input),
+            labels,
+        })
     };
     let (sde, precond, concluded, black) = process(&[]);
     assert!(
@@ -211,7 +215,10 @@ fn what_a_configuration_does_not_say_is_concluded_and_told() {
     let (sde, precond, ..) = process(&positional);
     assert!(matches!(sde, SdeConfig::Ve(_)), "{sde:?}");
     assert!(
-        matches!(precond, PrecondConfig::RawScore { labels: Some(10), .. }),
+        matches!(
+            precond,
+            PrecondConfig::RawScore(RawTable { labels: Some(10), .. })
+        ),
         "{precond:?}"
     );
     let plain = [&positional[..], &[("model", "scale_by_sigma", json!(false))]].concat();
@@ -221,7 +228,7 @@ fn what_a_configuration_does_not_say_is_concluded_and_told() {
         "{sde:?} {concluded:?}"
     );
     assert!(
-        matches!(precond, PrecondConfig::RawEps { labels: None, .. }),
+        matches!(precond, PrecondConfig::RawEps(RawTable { labels: None, .. })),
         "{precond:?}"
     );
 }

@@ -3,6 +3,7 @@
 #![cfg(feature = "serde")]
 
 use sde_core::oracle::MixtureConfig;
+use sde_core::precond::RawTable;
 use sde_core::{GridConfig, PrecondConfig, SdeConfig, TimeDensityConfig, WeightingConfig};
 
 fn parse(text: &str) -> Result<SdeConfig, toml::de::Error> {
@@ -221,13 +222,9 @@ fn sibling_tables_have_defaults() {
     assert_eq!(precond("kind = 'eps'"), PrecondConfig::default());
     let raw = "kind = \"raw-score\"\ntime_input = \"descending-label\"\nlabels = 2000\n";
     assert_eq!(toml::to_string(&precond(raw)).expect("a table"), raw);
-    let labels = None;
     assert_eq!(
         precond("kind = 'raw-eps'"),
-        PrecondConfig::RawEps {
-            time_input: None,
-            labels
-        }
+        PrecondConfig::RawEps(RawTable::default())
     );
     let written = toml::to_string(&precond("kind = 'x0'\ntime_input = 'log-snr'")).expect("a table");
     assert!(written.contains("log-snr") && written.contains("x0"));

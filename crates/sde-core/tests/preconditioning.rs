@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sde_core::oracle::Gaussian;
-use sde_core::precond::{IddpmLadder, Target, TimeInput, TimeInputKind, convert};
+use sde_core::precond::{IddpmLadder, RawTable, ScaledTable, Target, TimeInput, TimeInputKind, convert};
 use sde_core::sde::{Edm, SubVp, Ve, VeKernel, Vp};
 use sde_core::{Precond, PrecondConfig, Sde, WeightingConfig};
 
@@ -19,47 +19,28 @@ fn sdes() -> Vec<Arc<dyn Sde>> {
 }
 
 fn kinds() -> Vec<PrecondConfig> {
-    let (sigma_data, time_input) = (None, None);
     vec![
-        PrecondConfig::Score {
-            sigma_data,
-            time_input,
-        },
-        PrecondConfig::Eps {
-            sigma_data,
-            time_input,
-        },
-        PrecondConfig::X0 {
-            sigma_data,
-            time_input,
-        },
-        PrecondConfig::V {
-            sigma_data,
-            time_input,
-        },
-        PrecondConfig::V {
+        PrecondConfig::Score(ScaledTable::default()),
+        PrecondConfig::Eps(ScaledTable::default()),
+        PrecondConfig::X0(ScaledTable::default()),
+        PrecondConfig::V(ScaledTable::default()),
+        PrecondConfig::V(ScaledTable {
             sigma_data: Some(0.3),
-            time_input,
-        },
-        PrecondConfig::Edm {
-            sigma_data,
-            time_input,
-        },
-        PrecondConfig::Edm {
+            ..ScaledTable::default()
+        }),
+        PrecondConfig::Edm(ScaledTable::default()),
+        PrecondConfig::Edm(ScaledTable {
             sigma_data: Some(2.0),
-            time_input,
-        },
+            ..ScaledTable::default()
+        }),
         PrecondConfig::Vp {},
         PrecondConfig::Ve {},
         PrecondConfig::Iddpm {},
-        PrecondConfig::RawScore {
-            time_input,
-            labels: None,
-        },
-        PrecondConfig::RawEps {
-            time_input,
+        PrecondConfig::RawScore(RawTable::default()),
+        PrecondConfig::RawEps(RawTable {
             labels: Some(2000),
-        },
+            ..RawTable::default()
+        }),
     ]
 }
 
@@ -69,7 +50,7 @@ fn raw_networks_get_the_state_and_their_own_times() {
     for sde in sdes() {
         let t_end = sde.domain().t_end;
         let raw_score =
-            |time_input, labels| PrecondConfig::RawScore { time_input, labels }.build(sde.clone());
+            |time_input, labels| PrecondConfig::RawScore(RawTable { time_input, labels }).build(sde.clone());
         let precond = raw_score(None, None).expect("raw-score");
         for t in times(&*sde) {
             let coefs = precond.coefs(t);
@@ -83,11 +64,7 @@ fn raw_networks_get_the_state_and_their_own_times() {
             [told(1.0), told(0.9), told(0.5), told(1e-9)],
             [0.0, 1.0, 4.0, 9.0]
         );
-        let time_input = None;
-        let eps = PrecondConfig::RawEps {
-            time_input,
-            labels: None,
-        };
+        let eps = PrecondConfig::RawEps(RawTable::default());
         let eps = eps.build(sde.clone()).expect("raw-eps");
         let coefs = eps.coefs(0.5 * t_end);
         let std = sde.marginal(0.5 * t_end).std;
@@ -95,10 +72,11 @@ fn raw_networks_get_the_state_and_their_own_times() {
             (coefs.input, coefs.time, coefs.score_out),
             (1.0, 499.5, -1.0 / std)
         );
-        let interval = PrecondConfig::RawEps {
+        let interval = PrecondConfig::RawEps(RawTable {
             time_input: Some(TimeInputKind::IntervalLabel),
             labels: Some(50),
-        };
+            ..RawTable::default()
+        });
         let interval = interval.build(sde.clone()).expect("labels");
         let told = |u: f64| interval.coefs(u * t_end).time;
         assert!((told(1.0) - 49.0).abs() < 1e-12 && told(0.02).abs() < 1e-12);
@@ -162,13 +140,7 @@ fn perfect_networks_give_the_oracle() {
 #[test]
 fn noise_prediction_has_no_skip() {
     for sde in sdes() {
-        for kind in [
-            PrecondConfig::Eps {
-                sigma_data: None,
-                time_input: None,
-            },
-            PrecondConfig::Vp {},
-        ] {
+        for kind in [PrecondConfig::Eps(ScaledTable::default()), PrecondConfig::Vp {}] {
             let precond = kind.build(sde.clone()).expect("eps");
             for t in times(&*sde) {
                 let coefs = precond.coefs(t);
@@ -191,7 +163,7 @@ fn inputs_have_unit_variance() {
                 let var = precond.coefs(t).input.powi(2) * (at.mean_coef.powi(2) * d * d + at.std.powi(2));
                 match kind {
                     PrecondConfig::Ve {} => assert_eq!(precond.coefs(t).input, 1.0 / at.mean_coef),
-                    PrecondConfig::RawScore { .. } | PrecondConfig::RawEps { .. } => {
+                    PrecondConfig::RawScore(_) | PrecondConfig::RawEps(_) => {
                         assert_eq!(precond.coefs(t).input, 1.0);
                     }
                     _ => assert!((var - 1.0).abs() < 1e-14, "{kind:?} on {sde:?} at {t}"),
@@ -208,12 +180,9 @@ fn inputs_have_unit_variance() {
 #[test]
 fn edm_formulas() {
     let sde: Arc<dyn Sde> = Arc::new(Edm::new(0.002, 80.0, 0.5).expect("edm"));
-    let precond = PrecondConfig::Edm {
-        sigma_data: None,
-        time_input: None,
-    }
-    .build(sde.clone())
-    .expect("edm");
+    let precond = PrecondConfig::Edm(ScaledTable::default())
+        .build(sde.clone())
+        .expect("edm");
     let weighting = WeightingConfig::Edm { sigma_data: None }.build(sde).expect("edm");
     for sigma in [0.002_f64, 0.1, 0.5, 3.0, 80.0] {
         let c = precond.coefs(sigma);
@@ -324,16 +293,13 @@ fn conversions_round_trip() {
 #[test]
 fn velocity_on_vp() {
     let sde: Arc<dyn Sde> = Arc::new(Vp::linear(0.1, 20.0).expect("vp"));
-    let v = PrecondConfig::V {
-        sigma_data: None,
-        time_input: None,
-    }
-    .build(sde.clone())
-    .expect("v");
-    let edm = PrecondConfig::Edm {
+    let v = PrecondConfig::V(ScaledTable::default())
+        .build(sde.clone())
+        .expect("v");
+    let edm = PrecondConfig::Edm(ScaledTable {
         sigma_data: Some(1.0),
-        time_input: None,
-    }
+        ..ScaledTable::default()
+    })
     .build(sde.clone())
     .expect("edm");
     for t in times(&*sde) {
@@ -354,10 +320,10 @@ fn time_inputs() {
     let vp: Arc<dyn Sde> = Arc::new(Vp::linear(0.1, 20.0).expect("vp"));
     let edm: Arc<dyn Sde> = Arc::new(Edm::new(0.002, 80.0, 0.5).expect("edm"));
     let time = |sde: &Arc<dyn Sde>, kind, t| {
-        PrecondConfig::Eps {
-            sigma_data: None,
+        PrecondConfig::Eps(ScaledTable {
             time_input: kind,
-        }
+            ..ScaledTable::default()
+        })
         .build(sde.clone())
         .expect("eps")
         .coefs(t)
@@ -383,10 +349,10 @@ fn time_inputs() {
 fn refusals() {
     let vp: Arc<dyn Sde> = Arc::new(Vp::linear(0.1, 20.0).expect("vp"));
     for bad in [0.0, -1.0, f64::NAN, f64::INFINITY] {
-        let kind = PrecondConfig::Edm {
+        let kind = PrecondConfig::Edm(ScaledTable {
             sigma_data: Some(bad),
-            time_input: None,
-        };
+            ..ScaledTable::default()
+        });
         let error = kind.build(vp.clone()).expect_err("a refusal").to_string();
         assert!(error.starts_with("precond.sigma_data = "), "{error}");
     }

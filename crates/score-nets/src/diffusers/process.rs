@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use sde_core::config::{EdmConfig, ScheduleKind, SdeConfig, VeConfig, VpConfig};
 use sde_core::discrete::{Ddpm, Smld};
-use sde_core::precond::{PrecondConfig, Target, TimeInput, TimeInputKind};
+use sde_core::precond::{PrecondConfig, RawTable, ScaledTable, TimeInputKind};
 use sde_core::sde::{VeKernel, Vp};
 use sde_core::{ConfigError, Precond, Sde, TimeDomain};
 
@@ -103,23 +103,15 @@ impl Process {
     /// As [`Process::sde`].
     pub fn precond(&self) -> Result<Precond, ConfigError> {
         let sde = self.sde()?;
-        match (self.tables(), self) {
-            (Some((_, precond)), _) => precond.build(sde),
+        match (self, self.tables()) {
             (
-                None,
                 Process::Vp {
                     ladder, prediction, ..
                 },
-            ) => {
-                let target = match prediction {
-                    Prediction::Noise => Target::Eps,
-                    Prediction::Clean => Target::Denoised,
-                    Prediction::Velocity => Target::Velocity,
-                };
-                let time = TimeInput::IntervalLabel { count: ladder.len() };
-                Precond::new(sde, target, time, 1.0, true)
-            }
-            (None, _) => Err(ConfigError::new(
+                _,
+            ) => ladder_precond(*prediction, ladder.len()).build(sde),
+            (_, Some((_, precond))) => precond.build(sde),
+            (_, None) => Err(ConfigError::new(
                 "prediction_type",
                 "sample",
                 "not a preconditioning of Karras et al.",
@@ -128,7 +120,7 @@ impl Process {
     }
 
     /// The same as the tables `[sde]` and `[precond]`; `None` where tables cannot say it (other betas than those of the
-    /// known schedules, or other labels than a thousand for a network that does not predict the noise).
+    /// known schedules, clean data predicted on the noise levels of Karras et al.).
     pub fn tables(&self) -> Option<(SdeConfig, PrecondConfig)> {
         match self {
             Process::Vp {
@@ -136,27 +128,25 @@ impl Process {
                 prediction,
                 table,
             } => {
-                let precond = ladder_precond(*prediction, ladder.len())?;
+                let precond = ladder_precond(*prediction, ladder.len());
                 Some((SdeConfig::Vp((*table)?), precond))
             }
             Process::Ve { table, .. } => {
-                let precond = PrecondConfig::RawScore {
+                let precond = PrecondConfig::RawScore(RawTable {
                     time_input: Some(TimeInputKind::Sigma),
-                    labels: None,
-                };
+                    ..RawTable::default()
+                });
                 Some((SdeConfig::Ve(*table), precond))
             }
             Process::Edm { prediction, table } => {
-                let (sigma_data, time_input) = (table.sigma_data, Some(TimeInputKind::LogSigmaQuarter));
+                let keys = ScaledTable {
+                    sigma_data: table.sigma_data,
+                    time_input: Some(TimeInputKind::LogSigmaQuarter),
+                    labels: None,
+                };
                 let precond = match prediction {
-                    Prediction::Noise => PrecondConfig::Edm {
-                        sigma_data,
-                        time_input,
-                    },
-                    Prediction::Velocity => PrecondConfig::V {
-                        sigma_data,
-                        time_input,
-                    },
+                    Prediction::Noise => PrecondConfig::Edm(keys),
+                    Prediction::Velocity => PrecondConfig::V(keys),
                     Prediction::Clean => return None,
                 };
                 Some((SdeConfig::Edm(*table), precond))
@@ -177,7 +167,7 @@ impl Process {
                     rungs: Some(ladder.len()),
                     ..VpConfig::default()
                 };
-                let precond = ladder_precond(*prediction, ladder.len())?;
+                let precond = ladder_precond(*prediction, ladder.len());
                 Some((Some(ladder.betas().to_vec()), SdeConfig::Vp(table), precond))
             }
             _ => self
@@ -234,25 +224,19 @@ impl Process {
     }
 }
 
-/// The table `[precond]` of a network that is told the rung; `None` where it has no word for the number of rungs.
-fn ladder_precond(prediction: Prediction, rungs: usize) -> Option<PrecondConfig> {
-    let time_input = Some(TimeInputKind::IntervalLabel);
-    let sigma_data = Some(1.0);
-    Some(match prediction {
-        Prediction::Noise => PrecondConfig::RawEps {
-            time_input,
-            labels: Some(rungs),
-        },
-        _ if rungs != 1000 => return None,
-        Prediction::Clean => PrecondConfig::X0 {
-            sigma_data,
-            time_input,
-        },
-        Prediction::Velocity => PrecondConfig::V {
-            sigma_data,
-            time_input,
-        },
-    })
+/// The table `[precond]` of a network that is told the rung.
+fn ladder_precond(prediction: Prediction, rungs: usize) -> PrecondConfig {
+    let (time_input, labels) = (Some(TimeInputKind::IntervalLabel), Some(rungs));
+    let scaled = ScaledTable {
+        sigma_data: Some(1.0),
+        time_input,
+        labels,
+    };
+    match prediction {
+        Prediction::Noise => PrecondConfig::RawEps(RawTable { time_input, labels }),
+        Prediction::Clean => PrecondConfig::X0(scaled),
+        Prediction::Velocity => PrecondConfig::V(scaled),
+    }
 }
 
 /// The table of a ladder.

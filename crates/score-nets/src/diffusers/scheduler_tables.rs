@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use sde_core::config::{ScheduleKind, SdeConfig, VpConfig};
-use sde_core::precond::{PrecondConfig, TimeInputKind};
+use sde_core::precond::{PrecondConfig, RawTable, ScaledTable, TimeInputKind};
 use serde_json::{Value, json};
 
 use super::DiffusersError;
@@ -38,8 +38,8 @@ impl SchedulerConfig {
             }
             SdeConfig::Ve(table) => {
                 let told = match precond {
-                    PrecondConfig::RawScore { time_input, .. } => {
-                        matches!(time_input, None | Some(TimeInputKind::Sigma))
+                    PrecondConfig::RawScore(keys) => {
+                        matches!(keys.time_input, None | Some(TimeInputKind::Sigma))
                     }
                     _ => false,
                 };
@@ -58,18 +58,12 @@ impl SchedulerConfig {
                 })
             }
             SdeConfig::Edm(table) => {
-                let (prediction, sigma_data, time_input) = match *precond {
-                    PrecondConfig::Edm {
-                        sigma_data,
-                        time_input,
-                    } => ("epsilon", sigma_data, time_input),
-                    PrecondConfig::V {
-                        sigma_data,
-                        time_input,
-                    } => ("v_prediction", sigma_data, time_input),
-                    _ => ("", None, None),
+                let (prediction, keys) = match *precond {
+                    PrecondConfig::Edm(keys) => ("epsilon", keys),
+                    PrecondConfig::V(keys) => ("v_prediction", keys),
+                    _ => ("", ScaledTable::default()),
                 };
-                let told = matches!(time_input, None | Some(TimeInputKind::LogSigmaQuarter));
+                let told = matches!(keys.time_input, None | Some(TimeInputKind::LogSigmaQuarter));
                 if prediction.is_empty() || !told {
                     let reason =
                         "EDM networks of diffusers have the preconditioning edm or v, told ln(sigma) / 4";
@@ -81,7 +75,7 @@ impl SchedulerConfig {
                     "prediction_type": prediction,
                     "sigma_min": table.sigma_min,
                     "sigma_max": table.sigma_max,
-                    "sigma_data": sigma_data.or(table.sigma_data),
+                    "sigma_data": keys.sigma_data.or(table.sigma_data),
                     "sigma_schedule": "karras",
                     "rho": 7.0,
                 })
@@ -99,26 +93,28 @@ impl SchedulerConfig {
 
 fn vp_keys(table: &VpConfig, precond: &PrecondConfig) -> Result<Value, DiffusersError> {
     let rungs = table.rungs.unwrap_or(1000);
-    let (prediction, time_input, labels, data) = match *precond {
-        PrecondConfig::Eps {
-            time_input,
-            sigma_data,
-        } => ("epsilon", time_input, None, sigma_data),
-        PrecondConfig::RawEps { time_input, labels } => ("epsilon", time_input, labels, None),
-        PrecondConfig::X0 {
-            time_input,
-            sigma_data,
-        } => ("sample", time_input, None, sigma_data),
-        PrecondConfig::V {
-            time_input,
-            sigma_data,
-        } => ("v_prediction", time_input, None, sigma_data),
+    let (prediction, keys) = match *precond {
+        PrecondConfig::Eps(keys) => ("epsilon", keys),
+        PrecondConfig::RawEps(RawTable { time_input, labels }) => {
+            let sigma_data = None;
+            (
+                "epsilon",
+                ScaledTable {
+                    sigma_data,
+                    time_input,
+                    labels,
+                },
+            )
+        }
+        PrecondConfig::X0(keys) => ("sample", keys),
+        PrecondConfig::V(keys) => ("v_prediction", keys),
         _ => {
             let reason =
                 "networks of diffusers predict noise (eps, raw-eps), clean data (x0) or velocity (v)";
             return Err(DiffusersError::table("precond", format!("{precond:?}"), reason));
         }
     };
+    let (time_input, data) = (keys.time_input, keys.sigma_data);
     if data.is_some_and(|data| data != 1.0) {
         let reason = "diffusers knows no other standard deviation of the data than 1";
         return Err(DiffusersError::table(
@@ -128,7 +124,7 @@ fn vp_keys(table: &VpConfig, precond: &PrecondConfig) -> Result<Value, Diffusers
         ));
     }
     let told = match time_input {
-        Some(TimeInputKind::IntervalLabel | TimeInputKind::Label) => labels.unwrap_or(1000) == rungs,
+        Some(TimeInputKind::IntervalLabel | TimeInputKind::Label) => keys.labels.unwrap_or(1000) == rungs,
         None | Some(TimeInputKind::Scaled) => rungs == 1000,
         _ => false,
     };

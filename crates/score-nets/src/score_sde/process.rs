@@ -1,7 +1,7 @@
 //! From a configuration of score_sde to the tables of a model card: which process, what the output means.
 
 use sde_core::config::{SdeConfig, VeConfig, VpConfig};
-use sde_core::precond::{PrecondConfig, TimeInputKind};
+use sde_core::precond::{PrecondConfig, RawTable, TimeInputKind};
 
 use super::{EmbeddingType, ModelConfigFile, SdeKind};
 use crate::NetConfig;
@@ -80,23 +80,23 @@ impl ModelConfigFile {
             }),
         };
         let precond = match (kind, continuous) {
-            (SdeKind::VeSde, true) => PrecondConfig::RawScore {
+            (SdeKind::VeSde, true) => PrecondConfig::RawScore(RawTable {
                 time_input: Some(TimeInputKind::Sigma),
-                labels: None,
-            },
-            (SdeKind::VeSde, false) => PrecondConfig::RawScore {
+                ..RawTable::default()
+            }),
+            (SdeKind::VeSde, false) => PrecondConfig::RawScore(RawTable {
                 time_input: Some(TimeInputKind::DescendingLabel),
                 labels,
-            },
-            (SdeKind::VpSde, false) => PrecondConfig::RawEps {
+            }),
+            (SdeKind::VpSde, false) => PrecondConfig::RawEps(RawTable {
                 time_input: Some(TimeInputKind::IntervalLabel),
                 labels,
-            },
+            }),
             // The reference takes subVP models as continuous in any case.
-            _ => PrecondConfig::RawEps {
+            _ => PrecondConfig::RawEps(RawTable {
                 time_input: Some(TimeInputKind::Scaled),
-                labels: None,
-            },
+                ..RawTable::default()
+            }),
         };
         ModelProcess {
             sde: sde.resolved(),

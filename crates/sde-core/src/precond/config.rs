@@ -48,18 +48,47 @@ impl TimeInputKind {
     }
 }
 
-/// Number of labels where none is given.
-const LABELS: usize = 1000;
+/// Keys of the kinds `score`, `eps`, `x0`, `v` and `edm`, whose input is scaled to unit variance.
+///
+/// `sigma_data`, the standard deviation of the data, is that of the SDE where it states one (EDM), else 1, and 0.5 for
+/// `edm`. Without a `time_input`, `edm` takes `log-sigma-quarter` and the others take `scaled`, except on an SDE whose upper
+/// half of the time axis covers less than a tenth of its log signal-to-noise range (EDM with its usual limits), where
+/// they too take `log-sigma-quarter`.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+pub struct ScaledTable {
+    /// Standard deviation of the data.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub sigma_data: Option<f64>,
+    /// The network's time input.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub time_input: Option<TimeInputKind>,
+    /// Number of labels of a `time_input` that has labels, 2 or more; 1000.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub labels: Option<usize>,
+}
+
+/// Keys of the kinds for networks of other programs, which the state enters as it is.
+#[derive(Debug, Clone, Copy, PartialEq, Default)]
+#[cfg_attr(
+    feature = "serde",
+    derive(serde::Serialize, serde::Deserialize),
+    serde(default, deny_unknown_fields)
+)]
+pub struct RawTable {
+    /// The network's time input; `sigma` for `raw-score`, `scaled` for `raw-eps`.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub time_input: Option<TimeInputKind>,
+    /// Number of labels of a `time_input` that has labels, 2 or more; 1000.
+    #[cfg_attr(feature = "serde", serde(skip_serializing_if = "Option::is_none"))]
+    pub labels: Option<usize>,
+}
 
 /// The `[precond]` table: what the network predicts and how its input is scaled.
-///
-/// `sigma_data`, the standard deviation of the data, is that of the SDE where it states one (EDM), else 1 for
-/// `score`, `eps`, `x0` and `v`, and 0.5 for `edm`. Without a `time_input`, `edm` takes `log-sigma-quarter`
-/// and the others take `scaled`, except on an SDE whose upper half of the time axis covers less than a tenth
-/// of its log signal-to-noise range (EDM with its usual limits), where they too take `log-sigma-quarter`.
-///
-/// `raw-score` and `raw-eps` are for networks of other programs: the state enters them as it is, and `labels` is the
-/// number of labels of a `time_input` that has labels, 1000 if absent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 #[cfg_attr(
     feature = "serde",
@@ -68,50 +97,15 @@ const LABELS: usize = 1000;
 )]
 pub enum PrecondConfig {
     /// [`Target::Score`].
-    Score {
-        /// Standard deviation of the data.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        sigma_data: Option<f64>,
-        /// The network's time input.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        time_input: Option<TimeInputKind>,
-    },
+    Score(ScaledTable),
     /// [`Target::Eps`].
-    Eps {
-        /// Standard deviation of the data.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        sigma_data: Option<f64>,
-        /// The network's time input.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        time_input: Option<TimeInputKind>,
-    },
+    Eps(ScaledTable),
     /// [`Target::Denoised`].
-    X0 {
-        /// Standard deviation of the data.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        sigma_data: Option<f64>,
-        /// The network's time input.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        time_input: Option<TimeInputKind>,
-    },
+    X0(ScaledTable),
     /// [`Target::Velocity`].
-    V {
-        /// Standard deviation of the data.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        sigma_data: Option<f64>,
-        /// The network's time input.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        time_input: Option<TimeInputKind>,
-    },
+    V(ScaledTable),
     /// [`Target::Edm`].
-    Edm {
-        /// Standard deviation of the data.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        sigma_data: Option<f64>,
-        /// The network's time input.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        time_input: Option<TimeInputKind>,
-    },
+    Edm(ScaledTable),
     /// The VP row of Karras et al. (2022, table 1): predicts the noise, labelled by the time of the VP SDE
     /// with rates 0.1 to 20 that has the same `sigma`, times 999.
     Vp {},
@@ -121,32 +115,15 @@ pub enum PrecondConfig {
     Iddpm {},
     /// The network returns the score itself ([`Target::RawScore`]) and sees the state as it is: VE models of Song et al.
     #[cfg_attr(feature = "serde", serde(rename = "raw-score"))]
-    RawScore {
-        /// The network's time input; `sigma`.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        time_input: Option<TimeInputKind>,
-        /// Number of labels, 2 or more.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        labels: Option<usize>,
-    },
+    RawScore(RawTable),
     /// The network returns the noise ([`Target::Eps`]) and sees the state as it is: VP and subVP models of Song et al.
     #[cfg_attr(feature = "serde", serde(rename = "raw-eps"))]
-    RawEps {
-        /// The network's time input; `scaled`.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        time_input: Option<TimeInputKind>,
-        /// Number of labels, 2 or more.
-        #[cfg_attr(feature = "serde", serde(default, skip_serializing_if = "Option::is_none"))]
-        labels: Option<usize>,
-    },
+    RawEps(RawTable),
 }
 
 impl Default for PrecondConfig {
     fn default() -> Self {
-        Self::Eps {
-            sigma_data: None,
-            time_input: None,
-        }
+        Self::Eps(ScaledTable::default())
     }
 }
 
@@ -154,76 +131,70 @@ impl PrecondConfig {
     /// The checked preconditioning on `sde`.
     ///
     /// # Errors
-    /// [`ConfigError`] at `precond.sigma_data`.
+    /// [`ConfigError`] at `precond.sigma_data` or `precond.labels`.
     pub fn build(&self, sde: Arc<dyn Sde>) -> Result<Precond, ConfigError> {
-        let (target, usual_data, sigma_data, time_input) = match *self {
-            Self::Score {
-                sigma_data,
-                time_input,
-            } => (Target::Score, 1.0, sigma_data, time_input),
-            Self::Eps {
-                sigma_data,
-                time_input,
-            } => (Target::Eps, 1.0, sigma_data, time_input),
-            Self::X0 {
-                sigma_data,
-                time_input,
-            } => (Target::Denoised, 1.0, sigma_data, time_input),
-            Self::V {
-                sigma_data,
-                time_input,
-            } => (Target::Velocity, 1.0, sigma_data, time_input),
-            Self::Edm {
-                sigma_data,
-                time_input,
-            } => {
-                let time_input = time_input.or(Some(TimeInputKind::LogSigmaQuarter));
-                (Target::Edm, 0.5, sigma_data, time_input)
+        match *self {
+            Self::Score(table) => scaled(sde, Target::Score, 1.0, table),
+            Self::Eps(table) => scaled(sde, Target::Eps, 1.0, table),
+            Self::X0(table) => scaled(sde, Target::Denoised, 1.0, table),
+            Self::V(table) => scaled(sde, Target::Velocity, 1.0, table),
+            Self::Edm(mut table) => {
+                table.time_input.get_or_insert(TimeInputKind::LogSigmaQuarter);
+                scaled(sde, Target::Edm, 0.5, table)
             }
             Self::Vp {} => {
                 let time = TimeInput::VpLabel {
                     schedule: Linear::new(0.1, 20.0)?,
                     count: 1000,
                 };
-                return Precond::new(sde, Target::Eps, time, 1.0, true);
+                Precond::new(sde, Target::Eps, time, 1.0, true)
             }
-            Self::Ve {} => return Precond::new(sde, Target::Score, TimeInput::LogSigmaHalved, 1.0, false),
+            Self::Ve {} => Precond::new(sde, Target::Score, TimeInput::LogSigmaHalved, 1.0, false),
             Self::Iddpm {} => {
                 let time = TimeInput::Iddpm(Arc::new(IddpmLadder::new()));
-                return Precond::new(sde, Target::Eps, time, 1.0, true);
+                Precond::new(sde, Target::Eps, time, 1.0, true)
             }
-            Self::RawScore { time_input, labels } => {
-                let time = time_input.unwrap_or(TimeInputKind::Sigma);
-                return raw(sde, Target::RawScore, time, labels);
-            }
-            Self::RawEps { time_input, labels } => {
-                let time = time_input.unwrap_or(TimeInputKind::Scaled);
-                return raw(sde, Target::Eps, time, labels);
-            }
-        };
-        let sigma_data = sigma_data.or(sde.sigma_data()).unwrap_or(usual_data);
-        let time = time_input.unwrap_or_else(|| usual_time_input(&*sde));
-        let time = time.build(LABELS);
-        Precond::new(sde, target, time, sigma_data, true)
+            Self::RawScore(table) => raw(sde, Target::RawScore, TimeInputKind::Sigma, table),
+            Self::RawEps(table) => raw(sde, Target::Eps, TimeInputKind::Scaled, table),
+        }
     }
+}
+
+/// A network whose input is scaled to unit variance.
+fn scaled(
+    sde: Arc<dyn Sde>,
+    target: Target,
+    usual_data: f64,
+    table: ScaledTable,
+) -> Result<Precond, ConfigError> {
+    let sigma_data = table.sigma_data.or(sde.sigma_data()).unwrap_or(usual_data);
+    let time = table.time_input.unwrap_or_else(|| usual_time_input(&*sde));
+    let time = time.build(label_count(table.labels)?);
+    Precond::new(sde, target, time, sigma_data, true)
 }
 
 /// A network that sees the state as it is.
 fn raw(
     sde: Arc<dyn Sde>,
     target: Target,
-    time: TimeInputKind,
-    labels: Option<usize>,
+    usual_time: TimeInputKind,
+    table: RawTable,
 ) -> Result<Precond, ConfigError> {
-    let count = labels.unwrap_or(LABELS);
-    if !(2..=1_000_000).contains(&count) {
-        return Err(ConfigError::new(
+    let time = table.time_input.unwrap_or(usual_time);
+    let time = time.build(label_count(table.labels)?);
+    Ok(Precond::new(sde, target, time, 1.0, true)?.with_input(InputScaling::Plain))
+}
+
+fn label_count(labels: Option<usize>) -> Result<usize, ConfigError> {
+    let count = labels.unwrap_or(1000);
+    match count {
+        2..=1_000_000 => Ok(count),
+        _ => Err(ConfigError::new(
             "precond.labels",
             count,
             "must lie between 2 and a million",
-        ));
+        )),
     }
-    Ok(Precond::new(sde, target, time.build(count), 1.0, true)?.with_input(InputScaling::Plain))
 }
 
 /// `scaled`, unless the time axis is so uneven in the log signal-to-noise ratio that a network could not tell

@@ -9,7 +9,7 @@ pub mod convert;
 mod iddpm;
 mod time_input;
 
-pub use config::{PrecondConfig, TimeInputKind};
+pub use config::{PrecondConfig, RawTable, ScaledTable, TimeInputKind};
 pub use iddpm::IddpmLadder;
 pub use time_input::TimeInput;
 

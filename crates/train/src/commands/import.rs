@@ -167,7 +167,7 @@ fn diffusers(args: &ImportArgs, progress: &ProgressReport) -> Result<(ModelCard,
         }
     };
     let (betas, sde, precond) = scheduler.process().for_card().ok_or_else(|| {
-        refuse("the scheduler has no place in a model card: the network predicts no noise on a ladder of other than a thousand rungs")
+        refuse("the scheduler has no place in a model card: no table says clean data predicted on the noise levels of Karras et al.")
     })?;
     let net = folder.net_config();
     let vs = VarStore::new(Device::Cpu);

@@ -134,16 +134,21 @@ fn a_folder_in_and_out_is_the_same_model() {
     assert!(here.join("few.npz").is_file());
 }
 
-/// A ladder of betas that no schedule says is kept in the card, sampled from, and given back.
+/// A ladder of betas that no schedule says is kept in the card, sampled from, and given back, whatever the network predicts.
 #[test]
 fn a_ladder_of_its_own_goes_in_and_out() {
+    for prediction in ["epsilon", "sample", "v_prediction"] {
+        goes_in_and_out(prediction);
+    }
+}
+
+fn goes_in_and_out(prediction: &str) {
     let folder = tempfile::tempdir().expect("a folder");
     let here = folder.path();
     let betas: Vec<f64> = (0..200)
         .map(|i| 1e-3 + 0.1 * (f64::from(i) / 199.0).powi(2))
         .collect();
-    let scheduler =
-        json!({"_class_name": "DDPMScheduler", "num_train_timesteps": 200, "trained_betas": betas});
+    let scheduler = json!({"_class_name": "DDPMScheduler", "num_train_timesteps": 200, "trained_betas": betas, "prediction_type": prediction});
     small(here, &scheduler.to_string());
     done(
         here,
@@ -178,6 +183,7 @@ fn a_ladder_of_its_own_goes_in_and_out() {
     assert!(here.join("x.npy").is_file());
     export_again(here);
     let again = json_of(&here.join("again/scheduler/scheduler_config.json"));
+    assert_eq!(again["prediction_type"], prediction);
     let listed: Vec<f64> = again["trained_betas"]
         .as_array()
         .expect("a list")

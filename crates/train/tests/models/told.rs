@@ -5,16 +5,14 @@ use std::path::Path;
 use ndarray::{Array2, ArrayD, IxDyn};
 use report::npy::{read, write_npy};
 use sde_core::precond::PrecondConfig;
+use sde_core::precond::ScaledTable;
 
 use crate::common::{done, refused, sines};
 
 /// A model folder of a network whose weights are no zeros.
 fn model(here: &Path, net: &str, shape: &[i64]) {
     tch::set_num_threads(1);
-    let precond = PrecondConfig::X0 {
-        sigma_data: None,
-        time_input: None,
-    };
+    let precond = PrecondConfig::X0(ScaledTable::default());
     sines(here, ("told", precond), net, shape, 0.2);
 }
 
