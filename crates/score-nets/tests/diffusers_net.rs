@@ -9,7 +9,7 @@ use std::path::{Path, PathBuf};
 
 use common::distance;
 use score_nets::diffusers::{Unet2dConfig, Unet2dModel};
-use score_nets::{named_parameters, named_tensors, seeded, weights};
+use score_nets::{Precision, named_parameters, named_tensors, seeded, weights};
 use serde_json::{Value, json};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
@@ -245,6 +245,38 @@ fn committed_configurations_agree_with_the_library() {
             );
             assert_norms(&what, &ran.norms, &need, relative);
         }
+    }
+}
+
+/// As near to the exact result as the library in PyTorch's autocast is, and as near to that.
+#[test]
+fn bf16_agrees_with_the_library_in_autocast() {
+    let arrays = weights::read(&folder().join("autocast.safetensors")).expect("arrays");
+    let root_mean_square = |tensor: Tensor| {
+        tensor
+            .to_kind(Kind::Double)
+            .square()
+            .mean(None)
+            .sqrt()
+            .double_value(&[])
+    };
+    for (key, autocast) in &arrays {
+        let (name, what) = key.split_once('.').expect("a fixture and what is meant");
+        let fixture = fixture(name);
+        let (vs, net) = with_weights(&fixture, Kind::Float);
+        let inputs = inputs(&fixture.config, Kind::Float);
+        let ran = Precision::Bf16.scope(|| run(&vs, &net, &inputs));
+        let (got, exact) = match what {
+            "out" => (ran.out, &fixture.out),
+            _ => (ran.grad, &fixture.grad),
+        };
+        let theirs = root_mean_square(autocast - exact);
+        let (ours, between) = (root_mean_square(&got - exact), root_mean_square(&got - autocast));
+        let shown = format!("{key}: theirs {theirs:.2e}, ours {ours:.2e}, between {between:.2e}");
+
+        assert!(theirs > 1e-4 * root_mean_square(exact.shallow_clone()), "{shown}");
+        // Two independent errors of this size differ by the root of 2 of it.
+        assert!(ours <= 1.25 * theirs && between <= 1.5 * theirs, "{shown}");
     }
 }
 

@@ -4,7 +4,7 @@ use std::path::{Path, PathBuf};
 
 use score_nets::card::{Origin, OriginKind, WeightsKind};
 use score_nets::weights::{CARD_FILE, load_model};
-use score_nets::{ModelCard, ScoreNet, named_tensors, weights};
+use score_nets::{Autocast, ModelCard, Precision, ScoreNet, named_tensors, weights};
 use tch::Device;
 use tch::nn::VarStore;
 
@@ -105,6 +105,21 @@ impl OpenModel {
             vs,
             net,
             notes,
+        })
+    }
+
+    /// The model with its network in this precision.
+    ///
+    /// # Errors
+    /// The device of the network does not have the precision.
+    pub fn in_precision(mut self, precision: Precision) -> Result<Self, TrainError> {
+        let device = self.vs.device();
+        precision.check(device)?;
+        self.notes
+            .extend(precision.note(device).map(|note| format!("note: {note}")));
+        Ok(OpenModel {
+            net: Box::new(Autocast::new(self.net, precision)),
+            ..self
         })
     }
 

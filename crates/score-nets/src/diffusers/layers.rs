@@ -4,6 +4,8 @@
 use tch::nn::{Init, Path};
 use tch::{TchError, Tensor};
 
+use crate::precision;
+
 fn uniform(fan_in: i64) -> Init {
     let bound = 1.0 / (fan_in as f64).sqrt();
     Init::Uniform {
@@ -32,7 +34,7 @@ impl Linear {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, Some(&self.bias))
+        precision::linear(x, &self.weight, &self.bias)
     }
 }
 
@@ -73,8 +75,7 @@ impl Conv2d {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let (stride, padding) = ([self.stride; 2], [self.padding; 2]);
-        x.f_conv2d(&self.weight, Some(&self.bias), stride, padding, [1, 1], 1)
+        precision::conv2d(x, &self.weight, Some(&self.bias), self.stride, self.padding)
     }
 }
 
@@ -102,7 +103,8 @@ impl GroupNorm {
     }
 
     pub(super) fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)
+        let (x, bias) = (precision::norm_input(x, &self.weight)?, Some(&self.bias));
+        x.f_group_norm(self.groups, Some(&self.weight), bias, self.eps, true)
     }
 }
 

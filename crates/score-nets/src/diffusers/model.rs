@@ -124,7 +124,8 @@ impl Unet2dModel {
             out = add_into(out, &image)?;
         }
         if matches!(self.time_proj, TimeProjection::Fourier { .. }) {
-            let sigma = time.f_to_kind(out.f_kind()?)?.f_view([-1, 1, 1, 1])?;
+            // In mixed precision the last layer hands on another type than the input's.
+            let sigma = time.f_to_kind(x.f_kind()?)?.f_view([-1, 1, 1, 1])?;
             out = out.f_div(&sigma)?;
         }
         Ok(out)

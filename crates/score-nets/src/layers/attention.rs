@@ -4,6 +4,7 @@ use tch::nn::Path;
 use tch::{TchError, Tensor};
 
 use super::{Conv, GroupNorm, Space};
+use crate::precision::{product, softmax};
 
 /// `x + proj(softmax(q^T k / sqrt(d)) v)` with `q, k, v` from a 1x1 convolution of the normalised map (without
 /// bias: that of `k` would change nothing), over all positions of a row (Vaswani et al. 2017, arXiv:1706.03762; in U-Nets Ho et al. 2020, arXiv:2006.11239). The
@@ -58,8 +59,8 @@ impl Attention {
             .f_view([rows * heads, 3, head, positions])?;
         let (q, k, v) = (qkv.f_select(1, 0)?, qkv.f_select(1, 1)?, qkv.f_select(1, 2)?);
         let scale = 1.0 / (head as f64).sqrt();
-        let scores = q.f_transpose(1, 2)?.f_mul_scalar(scale)?.f_bmm(&k)?;
-        let mixed = v.f_bmm(&scores.f_softmax(-1, None)?.f_transpose(1, 2)?)?;
+        let scores = product(&q.f_transpose(1, 2)?.f_mul_scalar(scale)?, &k)?;
+        let mixed = product(&v, &softmax(&scores)?.f_transpose(1, 2)?)?;
         let out = self
             .proj
             .forward(&mixed.f_view([rows, self.channels, positions])?)?;

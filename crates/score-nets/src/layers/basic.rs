@@ -3,6 +3,8 @@
 use tch::nn::{Init, Path};
 use tch::{TchError, Tensor};
 
+use crate::precision;
+
 /// Variance scaling, average of fan-in and fan-out, uniform: the initialisation of the DDPM reference
 /// (Ho et al. 2020, arXiv:2006.11239). `scale` 0 stands for 1e-10, as there: small, but the gradient flows.
 pub(crate) fn fan_average(dims: &[i64], scale: f64) -> Init {
@@ -64,7 +66,7 @@ impl Linear {
     /// # Errors
     /// When libtorch fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_linear(&self.weight, Some(&self.bias))
+        precision::linear(x, &self.weight, &self.bias)
     }
 }
 
@@ -155,17 +157,10 @@ impl Conv {
     /// # Errors
     /// When libtorch fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let (stride, padding) = (self.stride, self.padding);
+        let (weight, bias) = (&self.weight, self.bias.as_ref());
         match self.space {
-            Space::Line => x.f_conv1d(&self.weight, self.bias.as_ref(), stride, padding, 1, 1),
-            Space::Plane => x.f_conv2d(
-                &self.weight,
-                self.bias.as_ref(),
-                [stride, stride],
-                [padding, padding],
-                [1, 1],
-                1,
-            ),
+            Space::Line => precision::conv1d(x, weight, bias, self.stride, self.padding),
+            Space::Plane => precision::conv2d(x, weight, bias, self.stride, self.padding),
         }
     }
 }
@@ -224,7 +219,8 @@ impl GroupNorm {
     /// # Errors
     /// When libtorch fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_group_norm(self.groups, Some(&self.weight), Some(&self.bias), self.eps, true)
+        let (x, bias) = (precision::norm_input(x, &self.weight)?, Some(&self.bias));
+        x.f_group_norm(self.groups, Some(&self.weight), bias, self.eps, true)
     }
 }
 
@@ -257,7 +253,7 @@ impl LayerNorm {
     /// # Errors
     /// When libtorch fails.
     pub fn forward(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        x.f_layer_norm(
+        precision::norm_input(x, &self.weight)?.f_layer_norm(
             self.weight.size1()?,
             Some(&self.weight),
             Some(&self.bias),

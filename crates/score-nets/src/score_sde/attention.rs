@@ -6,6 +6,7 @@ use tch::{TchError, Tensor};
 use super::block::BlockOptions;
 use super::nin::{Nin, pointwise};
 use crate::layers::GroupNorm;
+use crate::precision::{product, softmax};
 
 /// `x + W_3 softmax(q^T k / sqrt(channels)) v`, one head, `q, k, v` linear in the normalised map (Ho et al. 2020,
 /// arXiv:2006.11239). Cost: the square of the number of positions.
@@ -54,11 +55,9 @@ impl Attention {
         )?;
         let part = |number: i64| qkv.f_narrow(1, number * channels, channels);
         let (query, key, value) = (part(0)?, part(1)?, part(2)?);
-        let scores = query
-            .f_transpose(1, 2)?
-            .f_bmm(&key)?
-            .f_mul_scalar_(1.0 / (channels as f64).sqrt())?;
-        let mixed = value.f_bmm(&scores.f_softmax(-1, None)?.f_transpose(1, 2)?)?;
+        let scores =
+            product(&query.f_transpose(1, 2)?, &key)?.f_mul_scalar_(1.0 / (channels as f64).sqrt())?;
+        let mixed = product(&value, &softmax(&scores)?.f_transpose(1, 2)?)?;
         let out = self.out.forward(&mixed)?;
         self.options.add(out.f_view([rows, channels, height, width])?, x)
     }

@@ -9,6 +9,7 @@ use super::fir::Fir;
 use super::nin::Nin;
 use super::resample::{Direction, resample};
 use crate::layers::{Conv, GroupNorm, Linear, Space};
+use crate::precision;
 
 /// How many groups a normalisation has.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -191,7 +192,7 @@ impl Residual {
                 }
                 Some(Shortcut::Conv { weight, bias: b }) => {
                     let b = bias.then_some(b);
-                    Some(x.f_conv2d(weight, b, [1, 1], [0, 0], [1, 1], 1)?)
+                    Some(precision::conv2d(x, weight, b, 1, 0)?)
                 }
             })
         };

@@ -3,6 +3,8 @@
 
 use tch::{TchError, Tensor};
 
+use crate::precision;
+
 /// The separable filter `k k^T` with `k` scaled to sum 1.
 ///
 /// The reference zero-fills to raise the resolution, pads, convolves with the filter and keeps every second value to
@@ -80,7 +82,7 @@ impl Fir {
     pub fn downsample_conv(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
         let extra = self.taps - 2 + weight.size4()?.3 - 1;
         let filtered = self.filter(x, [half(extra + 1), half(extra)], 1)?;
-        filtered.f_conv2d(weight, Some(bias), [2, 2], [0, 0], [1, 1], 1)
+        precision::conv2d(&filtered, weight, Some(bias), 2, 0)
     }
 
     /// Twice the height and width and a correlation with `weight`, `[output, input, size, size]`: the transpose of the
@@ -91,7 +93,7 @@ impl Fir {
     pub fn upsample_conv(&self, x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchError> {
         let extra = self.taps - 2 - (weight.size4()?.3 - 1);
         let weight = weight.f_flip([2, 3])?.f_transpose(0, 1)?;
-        let up = x.f_conv_transpose2d(&weight, None::<Tensor>, [2, 2], [0, 0], [0, 0], 1, [1, 1])?;
+        let up = precision::conv_transpose2d(x, &weight, 2)?;
         let filtered = self.filter(&up, [half(extra + 1) + 1, half(extra) + 1], 1)?;
         bias.f_view([1, -1, 1, 1])?.f_add(&filtered.f_mul_scalar(4.0)?)
     }

@@ -184,6 +184,7 @@ impl ScoreSdeNet {
 impl ScoreNet for ScoreSdeNet {
     fn forward(&self, x: &Tensor, time: &Tensor, train: bool) -> Result<Tensor, NetError> {
         check_input(x, time, &self.shape)?;
+        let kind = x.f_kind()?;
         self.check_levels(time)?;
         let embedded = match &self.embedding {
             Some(embedding) => Some(embedding.forward(time)?),
@@ -237,7 +238,8 @@ impl ScoreNet for ScoreSdeNet {
             Some((norm, conv)) => self.activated(norm, conv, &h)?,
             None => pyramid,
         };
-        self.scaled(out, time)
+        // In mixed precision the last layer hands on another type than the input's.
+        self.scaled(out.f_to_kind(kind)?, time)
     }
 }
 

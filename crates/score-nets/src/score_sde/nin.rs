@@ -4,6 +4,7 @@ use tch::nn::Path;
 use tch::{TchError, Tensor};
 
 use crate::layers::fan_average;
+use crate::precision;
 
 /// `y = W^T x + b` at every position, `W` of shape `[input, output]`.
 #[derive(Debug)]
@@ -34,5 +35,5 @@ impl Nin {
 
 /// `W^T x + b` for `x` of shape `[rows, input, positions]`.
 pub(super) fn pointwise(x: &Tensor, weight: &Tensor, bias: Option<&Tensor>) -> Result<Tensor, TchError> {
-    x.f_conv1d(&weight.f_transpose(0, 1)?.f_unsqueeze(2)?, bias, 1, 0, 1, 1)
+    precision::conv1d(x, &weight.f_transpose(0, 1)?.f_unsqueeze(2)?, bias, 1, 0)
 }

@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Parser, Subcommand};
+use score_nets::Precision;
 
 use super::DeviceArg;
 use super::model_args::{ExportArgs, ImportArgs, NetCommand, Place};
@@ -98,6 +99,14 @@ pub struct MachineArgs {
     pub threads: Option<u16>,
 }
 
+/// How the network of a trained model computes.
+#[derive(Debug, Clone, Copy, Default, Args)]
+pub struct PrecisionArgs {
+    /// f32, or bf16 for its matrix products and convolutions: faster where the device has bf16, and less exact
+    #[arg(long, value_name = "PRECISION", default_value = "f32", value_parser = precision)]
+    pub precision: Precision,
+}
+
 impl TrainArgs {
     /// The configuration of the run: the file named, the run's own when going on, or the default.
     ///
@@ -140,6 +149,9 @@ pub struct SampleArgs {
     /// Where a picture of the samples goes
     #[arg(long, value_name = "FILE")]
     pub png: Option<PathBuf>,
+    /// Precision of the network.
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// Print one JSON object as the last line
     #[arg(long)]
     pub json: bool,
@@ -238,6 +250,11 @@ pub fn load_run(run: &Path, overrides: &[Override]) -> Result<Loaded, TrainError
         });
     }
     load_file(&config, overrides)
+}
+
+fn precision(text: &str) -> Result<Precision, String> {
+    let found = Precision::ALL.into_iter().find(|one| one.name() == text);
+    found.ok_or_else(|| "precisions are f32 and bf16".to_string())
 }
 
 fn array_file(text: &str) -> Result<PathBuf, String> {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
 
-use super::args::MachineArgs;
+use super::args::{MachineArgs, PrecisionArgs};
 
 /// Where a model is.
 #[derive(Debug, Clone, Default, Args)]
@@ -104,6 +104,9 @@ pub struct NetForwardArgs {
     /// Where the tensor `out` goes
     #[arg(long, value_name = "OUT.safetensors")]
     pub output: PathBuf,
+    /// Precision of the network.
+    #[command(flatten)]
+    pub precision: PrecisionArgs,
     /// Where libtorch computes.
     #[command(flatten)]
     pub machine: MachineArgs,

@@ -79,7 +79,7 @@ fn forward(args: &NetForwardArgs) -> Result<u8, TrainError> {
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
     let Input { x, time, given } = read_input(&args.input)?;
-    let model = OpenModel::open(&args.place, device)?;
+    let model = OpenModel::open(&args.place, device)?.in_precision(args.precision.precision)?;
     say(&model.notes);
     let refuse = |reason: String| TrainError::Format {
         path: args.input.clone(),

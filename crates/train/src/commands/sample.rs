@@ -60,6 +60,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     args.check()?;
     let stop = StopFlag::on_signals()?;
     let (opened, config) = open(args, device)?;
+    let opened = opened.in_precision(args.precision.precision)?;
     let (sde, precond) = opened.card.process(&opened.card_file())?;
     let sampler: Box<dyn Sampler<TensorState>> = config.sampler.build(sde.as_ref())?;
     let mut progress = ProgressReport::new("sampling");

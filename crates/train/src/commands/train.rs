@@ -40,6 +40,9 @@ pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
     for note in &loaded.notes {
         progress.say(&format!("note: {note}"));
     }
+    if let Some(note) = config.train.precision.note(device) {
+        progress.say(&format!("note: {note}"));
+    }
     // Everything is built, so that everything is checked, before a folder is touched.
     let mut trainer = Trainer::new(config, device)?;
     trainer.sampler()?;

@@ -23,7 +23,7 @@ pub use tables::{
 use serde::{Deserialize, Serialize};
 
 pub use crate::data::DataConfig;
-pub use score_nets::NetConfig;
+pub use score_nets::{NetConfig, Precision};
 pub use sde_core::config::SdeConfig;
 pub use sde_core::precond::PrecondConfig;
 pub use sde_core::time_density::TimeDensityConfig;

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{TimeDensityConfig, WeightingConfig};
+use super::{Precision, TimeDensityConfig, WeightingConfig};
 
 /// `[loss]`.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -140,6 +140,9 @@ pub struct TrainConfig {
     pub seconds: Option<f64>,
     /// Rows a step, 1 or more, at most as many as the data set has.
     pub batch: u64,
+    /// Of the network in training steps: `f32`, or `bf16` for products and convolutions ([`score_nets::precision`]). Weights,
+    /// gradients, optimiser, validation and samples are f32 either way.
+    pub precision: Precision,
     /// Steps between checkpoints; 0 saves at the end only.
     pub checkpoint_every: u64,
     /// How many of the newest checkpoints stay, 1 or more.
@@ -161,6 +164,7 @@ impl Default for TrainConfig {
             steps: None,
             seconds: None,
             batch: 128,
+            precision: Precision::F32,
             checkpoint_every: 500,
             keep: 2,
             sample_every: 0,

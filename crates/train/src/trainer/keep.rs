@@ -80,7 +80,7 @@ impl Trainer {
         self.params.swap(self.ema.average_mut());
         let loss = self
             .validation
-            .loss(self.net.as_ref(), self.loss.as_ref(), &self.draws);
+            .loss(self.net.net(), self.loss.as_ref(), &self.draws);
         self.params.swap(self.ema.average_mut());
         Ok(loss?.filter(|loss| loss.is_finite()))
     }
@@ -130,7 +130,7 @@ impl Trainer {
         let told = Told::read(&self.config.condition, self.data.shape(), self.device)?;
         self.params.swap(self.ema.average_mut());
         let model = Model {
-            net: self.net.as_ref(),
+            net: self.net.net(),
             precond: &self.precond,
             sde: self.sde.as_ref(),
             shape: self.data.shape(),

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use score_nets::{ScoreNet, named_buffers, named_parameters};
+use score_nets::{Autocast, Precision, ScoreNet, named_buffers, named_parameters};
 use sde_core::{Precond, Sde};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -13,7 +13,7 @@ use super::hook::{Action, Hook, StepMetrics};
 use super::labels::Labels;
 use super::order::Order;
 use crate::checkpoint::RunState;
-use crate::config::{Budget, LossConfig, NetConfig};
+use crate::config::{Budget, LossConfig, NetConfig, Source};
 use crate::ema::Ema;
 use crate::loss::{DrawSource, Dsm, Loss, PatchLoss};
 use crate::optim::{AdamW, AdamWConfig, FlatParams, Progress, learning_rate};
@@ -28,7 +28,7 @@ pub const MAX_BAD_STEPS: u64 = 10;
 pub struct Trainer {
     pub(super) config: RunConfig,
     pub(super) data: Box<dyn Dataset>,
-    pub(super) net: Box<dyn ScoreNet>,
+    pub(super) net: Autocast,
     pub(super) sde: Arc<dyn Sde>,
     pub(super) precond: Precond,
     pub(super) loss: Box<dyn Loss>,
@@ -105,6 +105,7 @@ impl Trainer {
             });
         }
         let device = vs.device();
+        let net = in_precision(net, config.train.precision, device)?;
         let labels = Labels::new(data.as_ref(), net.classes(), config.condition.dropout)?;
         let validation = Validation::new(
             data.as_ref(),
@@ -325,7 +326,7 @@ impl Trainer {
         }
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
         let seed = stream(self.config.seed, self.state.step);
-        let per_row = score_nets::seeded(seed, || self.loss.per_row(self.net.as_ref(), &self.batch, &draw))?;
+        let per_row = score_nets::seeded(seed, || self.loss.per_row(&self.net, &self.batch, &draw))?;
         per_row
             .f_mean(Kind::Float)
             .map_err(TrainError::tensor("the loss"))
@@ -352,6 +353,23 @@ impl Trainer {
                 return Ok(());
             }
         }
+    }
+}
+
+/// The network as training steps see it.
+fn in_precision(
+    net: Box<dyn ScoreNet>,
+    precision: Precision,
+    device: Device,
+) -> Result<Autocast, TrainError> {
+    match precision.check(device) {
+        Ok(()) => Ok(Autocast::new(net, precision)),
+        Err(error) => Err(TrainError::Config {
+            key: "train.precision".to_owned(),
+            value: format!("{:?}", precision.name()),
+            reason: error.to_string(),
+            origin: Source::Code,
+        }),
     }
 }
 

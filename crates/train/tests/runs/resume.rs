@@ -65,9 +65,22 @@ fn a_killed_run_ends_as_the_undisturbed_one_byte_for_byte() {
 #[test]
 fn a_longer_budget_goes_on_where_the_shorter_one_ended() {
     let _alone = alone();
+    for precision in ["f32", "bf16"] {
+        goes_on_where_it_ended(precision);
+    }
+}
+
+fn goes_on_where_it_ended(precision: &str) {
     let place = Place::new();
     // Another budget changes schedules that follow it: a constant rate does not.
-    let constant = ["--optim.schedule", "constant", "--train.samples", "0"];
+    let constant = [
+        "--optim.schedule",
+        "constant",
+        "--train.samples",
+        "0",
+        "--train.precision",
+        precision,
+    ];
     let steps = |n: &'static str| [constant.as_slice(), &["--train.steps", n]].concat();
     ok(place.train("whole", &steps("45")));
     ok(place.train("parts", &steps("21")));
@@ -81,6 +94,8 @@ fn a_longer_budget_goes_on_where_the_shorter_one_ended() {
         checkpoint_bytes(&place.path("whole"), 45)
     );
     assert_eq!(place.metrics("parts"), place.metrics("whole"));
+    let other = fails(place.resume("parts", &["--train.precision", "f32"]), 2);
+    assert!(other.contains("a run that goes on keeps this"), "{other}");
     // Nothing is left to do, and nothing changes.
     let said = json(&ok(place.resume("parts", &[])));
     assert_eq!(said["steps"], 45);
