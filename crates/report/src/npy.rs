@@ -2,7 +2,7 @@
 //!
 //! Format: NumPy Enhancement Proposal 1 (`numpy.lib.format`). Writers are atomic and write C order; readers
 //! take either order, check the size that the header claims against the bytes present before they allocate,
-//! and read bytes (`uint8`), `float32` and `float64`.
+//! and read bytes (`uint8`), `int32`, `int64`, `float32` and `float64`.
 
 use std::fs::File;
 use std::io::{self, BufReader, Read, Seek, Write};
@@ -23,6 +23,8 @@ pub const FIRST_ARRAY: &str = "arr_0";
 pub enum Values {
     /// `uint8`.
     U8(ArrayD<u8>),
+    /// `int32` and `int64`.
+    I64(ArrayD<i64>),
     /// `float32`.
     F32(ArrayD<f32>),
     /// `float64`.
@@ -34,6 +36,7 @@ impl Values {
     pub fn shape(&self) -> &[usize] {
         match self {
             Self::U8(a) => a.shape(),
+            Self::I64(a) => a.shape(),
             Self::F32(a) => a.shape(),
             Self::F64(a) => a.shape(),
         }
@@ -43,15 +46,17 @@ impl Values {
     pub fn into_f64(self) -> ArrayD<f64> {
         match self {
             Self::U8(a) => a.mapv(f64::from),
+            Self::I64(a) => a.mapv(|value| value as f64),
             Self::F32(a) => a.mapv(f64::from),
             Self::F64(a) => a,
         }
     }
 
-    /// The values in `f32`, unscaled; `float64` values are rounded to nearest.
+    /// The values in `f32`, unscaled; wider values are rounded to nearest.
     pub fn into_f32(self) -> ArrayD<f32> {
         match self {
             Self::U8(a) => a.mapv(f32::from),
+            Self::I64(a) => a.mapv(|value| value as f32),
             Self::F32(a) => a,
             Self::F64(a) => a.mapv(|value| value as f32),
         }
@@ -97,8 +102,17 @@ where
 ///
 /// # Errors
 /// [`ReportError::Io`] if the file cannot be read; [`ReportError::Format`] if it is neither, is cut off,
-/// holds trailing bytes, or an element type other than bytes, `float32`, `float64`.
+/// holds trailing bytes, or an element type other than bytes, `int32`, `int64`, `float32`, `float64`.
 pub fn read(path: &Path) -> Result<Values, ReportError> {
+    read_array(path, None)
+}
+
+/// Reads a `.npy` file, or the array of this name of a `.npz` file; as [`read`] where there is none.
+///
+/// # Errors
+/// As [`read`]; [`ReportError::Format`] also where a name is given for a `.npy` file or the archive has no such array: it lists
+/// those that it has.
+pub fn read_array(path: &Path, name: Option<&str>) -> Result<Values, ReportError> {
     let io_error = |source| ReportError::Io {
         action: "read",
         path: path.to_owned(),
@@ -117,7 +131,11 @@ pub fn read(path: &Path) -> Result<Values, ReportError> {
         })?;
     file.rewind().map_err(io_error)?;
     let bytes = if &magic == b"PK" {
-        read_member(file).map_err(format_error)?
+        read_member(file, name).map_err(format_error)?
+    } else if let Some(name) = name {
+        return Err(format_error(format!(
+            "holds one array without a name, no archive with an array {name}"
+        )));
     } else {
         let mut bytes = Vec::new();
         file.read_to_end(&mut bytes).map_err(io_error)?;
@@ -126,17 +144,23 @@ pub fn read(path: &Path) -> Result<Values, ReportError> {
     parse(&bytes).map_err(format_error)
 }
 
-/// The bytes of the archive's array.
-fn read_member<R: Read + Seek>(file: R) -> Result<Vec<u8>, String> {
+/// The bytes of an array of the archive.
+fn read_member<R: Read + Seek>(file: R, wanted: Option<&str>) -> Result<Vec<u8>, String> {
     let mut archive = ZipArchive::new(file).map_err(|e| format!("not a whole .npz archive: {e}"))?;
-    let member = format!("{FIRST_ARRAY}.npy");
+    let member = format!("{}.npy", wanted.unwrap_or(FIRST_ARRAY));
     let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
     let name = match names.as_slice() {
-        [only] => only,
+        [only] if wanted.is_none() => only,
         names if names.contains(&member) => &member,
         names => {
             return Err(format!(
-                "no array named {FIRST_ARRAY}; the archive holds {names:?}"
+                "no array named {}; the archive holds {}",
+                wanted.unwrap_or(FIRST_ARRAY),
+                names
+                    .iter()
+                    .map(|name| name.strip_suffix(".npy").unwrap_or(name))
+                    .collect::<Vec<_>>()
+                    .join(", ")
             ));
         }
     };
@@ -156,11 +180,11 @@ fn parse(bytes: &[u8]) -> Result<Values, String> {
     let descr = descr.trim_matches(['\'', '"']);
     let width = match descr {
         "|u1" | "<u1" | ">u1" | "u1" => 1,
-        "<f4" | ">f4" => 4,
-        "<f8" | ">f8" => 8,
+        "<f4" | ">f4" | "<i4" | ">i4" => 4,
+        "<f8" | ">f8" | "<i8" | ">i8" => 8,
         other => {
             return Err(format!(
-                "element type {other} is not read: save the array as uint8, float32 or float64"
+                "element type {other} is not read: save the array as uint8, int32, int64, float32 or float64"
             ));
         }
     };
@@ -176,8 +200,14 @@ fn parse(bytes: &[u8]) -> Result<Values, String> {
         ));
     }
     let read_error = |e: ndarray_npy::ReadNpyError| e.to_string();
+    let whole = descr.contains('i');
     Ok(match width {
         1 => Values::U8(ArrayD::read_npy(bytes).map_err(read_error)?),
+        4 if whole => {
+            let array: ArrayD<i32> = ArrayD::read_npy(bytes).map_err(read_error)?;
+            Values::I64(array.mapv(i64::from))
+        }
+        8 if whole => Values::I64(ArrayD::read_npy(bytes).map_err(read_error)?),
         4 => Values::F32(ArrayD::read_npy(bytes).map_err(read_error)?),
         _ => Values::F64(ArrayD::read_npy(bytes).map_err(read_error)?),
     })

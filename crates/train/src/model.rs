@@ -10,6 +10,7 @@ use tch::nn::VarStore;
 
 use crate::cli::{Place, load_run};
 use crate::data::sets::find_set;
+use crate::sample::Told;
 use crate::{RunConfig, TrainError, checkpoint::Store};
 
 /// A model that is ready to be evaluated.
@@ -23,6 +24,8 @@ pub struct OpenModel {
     pub vs: VarStore,
     /// The network.
     pub net: Box<dyn ScoreNet>,
+    /// Vectors and images that samples are drawn for where no file says others: those of a run's data, in turn.
+    pub told: Told,
     /// What the user should know, for example damaged checkpoints that were passed over.
     pub notes: Vec<String>,
 }
@@ -53,6 +56,7 @@ impl OpenModel {
             card: model.card,
             vs: model.vs,
             net: model.net,
+            told: Told::default(),
             notes: Vec::new(),
         })
     }
@@ -104,6 +108,7 @@ impl OpenModel {
             card,
             vs,
             net,
+            told: Told::of_data(data.as_ref(), device)?,
             notes,
         })
     }

@@ -161,7 +161,7 @@ impl Model<'_> {
         rows: u64,
         rows_at_once: usize,
     ) -> Result<Box<dyn ScoreFn<TensorState> + '_>, TrainError> {
-        let told = self.told.rows(first_row, rows)?;
+        let told = self.told.rows(first_row..first_row + rows)?;
         let score = |given| {
             let score = NetScore::new(self.net, self.precond.clone());
             score.with_max_rows(rows_at_once).with_given(given)

@@ -8,6 +8,7 @@ use train::data::{MemoryDataset, ScalingKind, Values};
 use train::loss::{Dsm, Loss, Origin, PatchLoss, TrainDraw};
 use train::sample::SampleOptions;
 use train::trainer::StopFlag;
+use train::trainer::conditions::Conditions;
 use train::trainer::step::Trainer;
 
 fn config(text: &str) -> RunConfig {
@@ -96,9 +97,7 @@ fn samples_are_of_the_class_asked_for() {
 #[test]
 fn classes_are_left_out_as_often_as_asked() {
     let data = two_classes();
-    let labels = train::trainer::labels::Labels::new(&data, 2, 0.25)
-        .expect("known")
-        .expect("some");
+    let labels = Conditions::new(&data, 2, 0.25, Device::Cpu).expect("known");
     let rows: Vec<u64> = (0..400).collect();
     let draw = TrainDraw {
         times: vec![0.5; 400],
@@ -108,7 +107,7 @@ fn classes_are_left_out_as_often_as_asked() {
         given: Given::default(),
         origin: Origin::default(),
     };
-    let told = labels.told(&rows, &draw).expect("allocates");
+    let told = labels.of_batch(&rows, &draw).expect("allocates");
     let told = Vec::<i64>::try_from(told.classes(2).expect("known").expect("told")).expect("whole numbers");
     let left_out = told.iter().filter(|label| **label == -1).count();
     // Binomial with mean 100 and standard deviation 8.7: five of them.
@@ -121,7 +120,7 @@ fn classes_are_left_out_as_often_as_asked() {
 #[test]
 fn classes_that_do_not_fit_are_refused() {
     let data = two_classes();
-    let new = train::trainer::labels::Labels::new(&data, 1, 0.1);
+    let new = Conditions::new(&data, 1, 0.1, Device::Cpu);
     let error = new.expect_err("a class too many").to_string();
     assert!(error.contains("net.classes = 2"), "{error}");
     let plain = MemoryDataset::new(
@@ -132,7 +131,7 @@ fn classes_that_do_not_fit_are_refused() {
         ScalingKind::None,
         false,
     );
-    let error = train::trainer::labels::Labels::new(&plain.expect("two rows"), 2, 0.1);
+    let error = Conditions::new(&plain.expect("two rows"), 2, 0.1, Device::Cpu);
     assert!(
         error
             .expect_err("no classes")

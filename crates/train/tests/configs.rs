@@ -21,6 +21,8 @@ fn configs() -> Vec<PathBuf> {
 fn data_of(config: &DataConfig) -> (Vec<i64>, u64) {
     match config {
         DataConfig::Mnist(_) | DataConfig::FashionMnist(_) => (vec![1, 28, 28], 60_000),
+        DataConfig::Emoji(c) => (vec![3, i64::from(c.size), i64::from(c.size)], 3786),
+        DataConfig::Ucr(_) => (vec![1, 24], 1096),
         other => {
             let data: Box<dyn Dataset> = data::open(other).expect("data of the repository");
             (data.shape().to_vec(), data.len() as u64)

@@ -4,7 +4,9 @@ use super::{DataCommand, print_line};
 use crate::TrainError;
 use crate::data::fetch::{fetch, is_cached};
 use crate::data::sets::{Origin, SETS, SetInfo, find_set};
-use crate::data::{DataConfig, Dataset, MnistConfig, Split, cache, open};
+use crate::data::{
+    DataConfig, Dataset, EmojiConfig, MnistConfig, Padding, Split, UcrConfig, UcrSplit, cache, open,
+};
 
 pub(super) fn run(command: &DataCommand) -> Result<(), TrainError> {
     match command {
@@ -40,7 +42,7 @@ fn state(set: &SetInfo) -> &'static str {
         Origin::Embedded => "embedded",
         Origin::MadeUp => "made up",
         Origin::Own => "yours",
-        Origin::Npm(_) | Origin::Debian(_) => match is_cached(set) {
+        Origin::Npm(_) | Origin::Debian(_) | Origin::PyPi(_) => match is_cached(set) {
             Ok(true) => "fetched",
             _ => "not fetched",
         },
@@ -58,6 +60,7 @@ fn info(set: &SetInfo) -> Result<(), TrainError> {
         Origin::Own => "source    data.path".to_string(),
         Origin::Npm(package) => format!("source    npm package {package}"),
         Origin::Debian(package) => format!("source    Debian package {package}"),
+        Origin::PyPi(package) => format!("source    PyPI package {package}"),
     })?;
     if !set.files.is_empty() {
         let folder = cache::data_folder(set.name)?;
@@ -79,6 +82,8 @@ fn info(set: &SetInfo) -> Result<(), TrainError> {
             ("train", DataConfig::FashionMnist(mnist(Split::Train))),
             ("test", DataConfig::FashionMnist(mnist(Split::Test))),
         ],
+        "emoji" => vec![("all", DataConfig::Emoji(EmojiConfig::default()))],
+        "ucr" => UCR_SETS.map(|set| (set, DataConfig::Ucr(ucr_set(set)))).to_vec(),
         "digits" => vec![("all", DataConfig::default())],
         "synthetic-1d" => vec![("default", DataConfig::Synthetic1d(Default::default()))],
         "toy-2d" => vec![("default", DataConfig::Toy2d(Default::default()))],
@@ -88,6 +93,25 @@ fn info(set: &SetInfo) -> Result<(), TrainError> {
         print_line(&describe(part, open(&config)?.as_ref()))?;
     }
     Ok(())
+}
+
+/// The series that the package holds.
+const UCR_SETS: [&str; 6] = [
+    "ItalyPowerDemand",
+    "GunPoint",
+    "ArrowHead",
+    "OSULeaf",
+    "BasicMotions",
+    "JapaneseVowels",
+];
+
+fn ucr_set(set: &str) -> UcrConfig {
+    UcrConfig {
+        set: set.to_owned(),
+        split: UcrSplit::All,
+        pad: Padding::Edge,
+        ..UcrConfig::default()
+    }
 }
 
 fn describe(part: &str, data: &dyn Dataset) -> String {
@@ -105,7 +129,7 @@ fn describe(part: &str, data: &dyn Dataset) -> String {
         format!(", rows a class {counts:?}")
     });
     format!(
-        "{part:9} {} rows of {shape}, scaled to [{low:.4}, {high:.4}]{classes}",
+        "{part:16} {} rows of {shape}, scaled to [{low:.4}, {high:.4}]{classes}",
         data.len()
     )
 }

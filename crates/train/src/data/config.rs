@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use sde_core::ConfigError;
 
-use super::ScalingKind;
+use super::{CifarConfig, EmojiConfig, ImageFolderConfig, NpyConfig, ScalingKind, UcrConfig};
 
 /// `[data]`: which data set, and how its values are scaled.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -18,6 +18,16 @@ pub enum DataConfig {
     Mnist(MnistConfig),
     /// Fashion-MNIST.
     FashionMnist(MnistConfig),
+    /// CIFAR-10.
+    Cifar10(CifarConfig),
+    /// Images of a folder.
+    ImageFolder(ImageFolderConfig),
+    /// Noto emoji.
+    Emoji(EmojiConfig),
+    /// Series of the UCR and UEA archives.
+    Ucr(UcrConfig),
+    /// Arrays of NumPy.
+    Npy(NpyConfig),
     /// Series from a CSV file.
     Csv(CsvConfig),
     /// Made-up series.
@@ -35,6 +45,11 @@ impl DataConfig {
             DataConfig::Digits(_) => "digits",
             DataConfig::Mnist(_) => "mnist",
             DataConfig::FashionMnist(_) => "fashion-mnist",
+            DataConfig::Cifar10(_) => "cifar10",
+            DataConfig::ImageFolder(_) => "image-folder",
+            DataConfig::Emoji(_) => "emoji",
+            DataConfig::Ucr(_) => "ucr",
+            DataConfig::Npy(_) => "npy",
             DataConfig::Csv(_) => "csv",
             DataConfig::Synthetic1d(_) => "synthetic-1d",
             DataConfig::Toy2d(_) => "toy-2d",
@@ -56,7 +71,33 @@ impl DataConfig {
         const MOST_VALUES: u64 = 1 << 31;
         const NOISE: &str = "need 0 or a positive number";
         match self {
-            DataConfig::Digits(_) | DataConfig::Mnist(_) | DataConfig::FashionMnist(_) => Ok(()),
+            DataConfig::Digits(_)
+            | DataConfig::Mnist(_)
+            | DataConfig::FashionMnist(_)
+            | DataConfig::Cifar10(_)
+            | DataConfig::Ucr(_)
+            | DataConfig::Npy(_) => Ok(()),
+            DataConfig::Emoji(c) => {
+                let ok = [8, 16, 32, 64].contains(&c.size);
+                need(ok, "size", c.size.to_string(), "need 64, 32, 16 or 8")
+            }
+            DataConfig::ImageFolder(c) => {
+                let size = c.size.unwrap_or([1, 1]);
+                let ok = size.iter().all(|side| (1..=1 << 14).contains(side));
+                need(
+                    ok,
+                    "size",
+                    format!("{size:?}"),
+                    "need [height, width], each 1 to 16384",
+                )?;
+                let ok = [1, 3].contains(&c.channels);
+                need(
+                    ok,
+                    "channels",
+                    c.channels.to_string(),
+                    "need 1 (grey) or 3 (colours)",
+                )
+            }
             DataConfig::Csv(c) => {
                 let ok = c.delimiter.is_ascii() && !"\r\n\"".contains(c.delimiter);
                 need(

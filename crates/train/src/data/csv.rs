@@ -65,7 +65,7 @@ pub fn csv(config: &CsvConfig) -> Result<MemoryDataset, TrainError> {
     )
 }
 
-fn read_text(path: &Path) -> Result<String, TrainError> {
+pub(super) fn read_text(path: &Path) -> Result<String, TrainError> {
     let (mut file, packed) = open_unpacked(path)?;
     let mut bytes = Vec::new();
     file.read_to_end(&mut bytes)
@@ -78,7 +78,7 @@ fn read_text(path: &Path) -> Result<String, TrainError> {
     Ok(text.strip_prefix('\u{feff}').map(str::to_string).unwrap_or(text))
 }
 
-fn number(cell: &str) -> Result<f32, String> {
+pub(super) fn number(cell: &str) -> Result<f32, String> {
     if cell.is_empty() {
         return Err("the cell is empty".to_string());
     }

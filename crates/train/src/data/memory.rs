@@ -15,7 +15,34 @@ pub enum Values {
     Real(Vec<f32>),
 }
 
-/// Rows in memory, with labels where there are any.
+/// Values beside the rows of a data set: a vector or an image for each.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RowTable {
+    shape: Vec<i64>,
+    values: Vec<f32>,
+}
+
+impl RowTable {
+    /// Values row after row; `shape` is that of one row.
+    pub fn new(shape: &[i64], values: Vec<f32>) -> Self {
+        RowTable {
+            shape: shape.to_vec(),
+            values,
+        }
+    }
+
+    /// Shape of one row.
+    pub fn shape(&self) -> &[i64] {
+        &self.shape
+    }
+
+    /// The values, row after row.
+    pub fn values(&self) -> &[f32] {
+        &self.values
+    }
+}
+
+/// Rows in memory, with labels, vectors and images to condition on where there are any.
 #[derive(Debug, Clone)]
 pub struct MemoryDataset {
     name: String,
@@ -23,8 +50,11 @@ pub struct MemoryDataset {
     rows: usize,
     values: Values,
     labels: Option<Vec<u32>>,
+    vectors: Option<RowTable>,
+    images: Option<RowTable>,
     scaling: Scaling,
     dequantise: bool,
+    flip: bool,
 }
 
 impl MemoryDataset {
@@ -91,9 +121,77 @@ impl MemoryDataset {
             rows,
             values,
             labels,
+            vectors: None,
+            images: None,
             scaling,
             dequantise,
+            flip: false,
         })
+    }
+
+    /// With a vector for each row, `[n]`.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for another number of rows or values that are not finite.
+    pub fn with_vectors(mut self, vectors: RowTable) -> Result<Self, TrainError> {
+        self.vectors = Some(self.beside("vectors", vectors)?);
+        Ok(self)
+    }
+
+    /// With further channels for each row, `[channels, ...]` with the sizes of the rows.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for another number of rows, another size, or values that are not finite.
+    pub fn with_images(mut self, images: RowTable) -> Result<Self, TrainError> {
+        if self.shape.len() < 2 || images.shape.get(1..) != self.shape.get(1..) {
+            return Err(self.refuse(format!(
+                "rows have the shape {:?}, images beside them {:?}: all axes but the channels must be the same",
+                self.shape, images.shape
+            )));
+        }
+        self.images = Some(self.beside("images", images)?);
+        Ok(self)
+    }
+
+    /// With every image mirrored left to right on half of the visits, by (seed, epoch, row). Images that stand beside the rows are
+    /// not mirrored, so there must be none.
+    ///
+    /// # Errors
+    /// [`TrainError::Data`] for rows that are no images, or have images beside them.
+    pub fn with_flips(mut self, flip: bool) -> Result<Self, TrainError> {
+        if flip && (self.shape.len() != 3 || self.images.is_some()) {
+            let reason = "data.flip mirrors images that have no images beside them; set it to false";
+            return Err(self.refuse(reason.to_string()));
+        }
+        self.flip = flip;
+        Ok(self)
+    }
+
+    fn beside(&self, what: &str, table: RowTable) -> Result<RowTable, TrainError> {
+        let len = table.shape.iter().product::<i64>().max(0) as usize;
+        if len == 0 || table.values.len() != self.rows * len {
+            return Err(self.refuse(format!(
+                "{} rows, but {} values of {what} of the shape {:?}",
+                self.rows,
+                table.values.len(),
+                table.shape
+            )));
+        }
+        match table.values.iter().position(|value| !value.is_finite()) {
+            Some(at) => Err(self.refuse(format!(
+                "{what} of row {}: a value is {}",
+                at / len,
+                table.values[at]
+            ))),
+            None => Ok(table),
+        }
+    }
+
+    fn refuse(&self, reason: String) -> TrainError {
+        TrainError::Data {
+            name: self.name.clone(),
+            reason,
+        }
     }
 }
 
@@ -116,7 +214,7 @@ fn moments(values: &Values, row_len: usize) -> Result<(f64, f64, (f64, f64)), St
 }
 
 /// In `f64`, in two passes.
-fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, (f64, f64)) {
+pub(super) fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, (f64, f64)) {
     let count = values.clone().count() as f64;
     let mean = values.clone().sum::<f64>() / count;
     let var = values.clone().map(|v| (v - mean) * (v - mean)).sum::<f64>() / count;
@@ -126,8 +224,8 @@ fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, (f64, f64)) {
     (mean, var.sqrt(), range)
 }
 
-/// Stream of the dequantisation noise: the top bit sets it apart, 26 bits of the epoch, 37 of the row.
-fn stream(epoch: u64, row: u64) -> u64 {
+/// Stream of a row's mirroring and dequantisation noise: the top bit sets it apart, 26 bits of the epoch, 37 of the row.
+pub(super) fn visit_stream(epoch: u64, row: u64) -> u64 {
     1 << 63 | (epoch & 0x3ff_ffff) << 37 | (row & 0x1f_ffff_ffff)
 }
 
@@ -152,14 +250,18 @@ impl Dataset for MemoryDataset {
         self.labels.as_deref()
     }
 
+    fn vectors(&self) -> Option<&RowTable> {
+        self.vectors.as_ref()
+    }
+
+    fn images(&self) -> Option<&RowTable> {
+        self.images.as_ref()
+    }
+
     fn read(&self, rows: &[u64], visit: Visit, out: &mut [f32]) -> Result<(), TrainError> {
         let len = self.row_len();
-        let refuse = |reason: String| TrainError::Data {
-            name: self.name.clone(),
-            reason,
-        };
         if out.len() != rows.len() * len {
-            return Err(refuse(format!(
+            return Err(self.refuse(format!(
                 "{} rows need {} values, not {}",
                 rows.len(),
                 rows.len() * len,
@@ -169,28 +271,31 @@ impl Dataset for MemoryDataset {
         for (&row, out) in rows.iter().zip(out.chunks_exact_mut(len)) {
             let start = match usize::try_from(row) {
                 Ok(row) if row < self.rows => row * len,
-                _ => return Err(refuse(format!("row {row} asked for, there are {}", self.rows))),
+                _ => return Err(self.refuse(format!("row {row} asked for, there are {}", self.rows))),
             };
+            let mut rng = PhiloxRng::new(visit.seed, visit_stream(visit.epoch, row));
+            let mirrored = self.flip && rng.next_u32() >> 31 == 1;
             match &self.values {
                 Values::Real(v) => {
                     for (o, &x) in out.iter_mut().zip(&v[start..start + len]) {
                         *o = self.scaling.to_model(f64::from(x)) as f32;
                     }
                 }
-                Values::Levels(v, _) => {
-                    let raw = &v[start..start + len];
-                    if self.dequantise {
-                        let mut rng = PhiloxRng::new(visit.seed, stream(visit.epoch, row));
-                        for (o, &x) in out.iter_mut().zip(raw) {
-                            let u = (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0;
-                            *o = self.scaling.to_model(f64::from(x) + u) as f32;
-                        }
-                    } else {
-                        for (o, &x) in out.iter_mut().zip(raw) {
-                            *o = self.scaling.to_model(f64::from(x)) as f32;
-                        }
+                Values::Levels(v, _) if self.dequantise => {
+                    for (o, &x) in out.iter_mut().zip(&v[start..start + len]) {
+                        let u = (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0;
+                        *o = self.scaling.to_model(f64::from(x) + u) as f32;
                     }
                 }
+                Values::Levels(v, _) => {
+                    for (o, &x) in out.iter_mut().zip(&v[start..start + len]) {
+                        *o = self.scaling.to_model(f64::from(x)) as f32;
+                    }
+                }
+            }
+            if mirrored {
+                let width = self.shape.last().map_or(1, |width| *width as usize);
+                out.chunks_exact_mut(width).for_each(<[f32]>::reverse);
             }
         }
         Ok(())

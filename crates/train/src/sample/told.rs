@@ -1,15 +1,16 @@
-//! Vectors and images of files, told of the samples.
+//! Vectors and images that a network is told, of the rows of a data set or of the samples.
 
 use std::path::Path;
 
 use score_nets::Given;
 use tch::{Device, Tensor};
 
-use crate::TrainError;
 use crate::config::ConditionConfig;
+use crate::data::RowTable;
+use crate::{Dataset, TrainError};
 
-/// What a network is told of the samples besides their classes: row `i` of a file of sample `i`, and from the first row again
-/// where the rows end.
+/// What a network is told besides classes: row `i` of row `i` of a data set in training, and of sample `i` in sampling, from the
+/// first row again where the rows end.
 #[derive(Debug, Default)]
 pub struct Told {
     vectors: Option<Tensor>,
@@ -38,18 +39,45 @@ impl Told {
         })
     }
 
-    /// What is told of the samples `first..first + count`.
+    /// Those that the data set carries.
     ///
     /// # Errors
     /// libtorch cannot allocate.
-    pub fn rows(&self, first: u64, count: u64) -> Result<Given, TrainError> {
+    pub fn of_data(data: &dyn Dataset, device: Device) -> Result<Self, TrainError> {
+        let tensor = |table: &RowTable| {
+            let size = [&[data.len() as i64], table.shape()].concat();
+            Tensor::f_from_slice(table.values())
+                .and_then(|t| t.f_view(size.as_slice()))
+                .and_then(|t| t.f_to_device(device))
+                .map_err(TrainError::tensor("the conditions of the data"))
+        };
+        Ok(Told {
+            vectors: data.vectors().map(tensor).transpose()?,
+            images: data.images().map(tensor).transpose()?,
+        })
+    }
+
+    /// These, and what `other` has besides.
+    #[must_use]
+    pub fn or(self, other: Told) -> Self {
+        Told {
+            vectors: self.vectors.or(other.vectors),
+            images: self.images.or(other.images),
+        }
+    }
+
+    /// What is told of these rows.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate.
+    pub fn rows(&self, rows: impl Iterator<Item = u64> + Clone) -> Result<Given, TrainError> {
         let pick = |all: &Tensor| {
-            let rows = all.size()[0] as u64;
-            let turn: Vec<i64> = (first..first + count).map(|row| (row % rows) as i64).collect();
+            let count = all.size()[0] as u64;
+            let turn: Vec<i64> = rows.clone().map(|row| (row % count) as i64).collect();
             let turn = Tensor::f_from_slice(&turn)?.f_to_device(all.device())?;
             all.f_index_select(0, &turn)
         };
-        let fail = TrainError::tensor("the conditions of the samples");
+        let fail = TrainError::tensor("the conditions of a batch");
         let mut given = Given::default();
         if let Some(vectors) = &self.vectors {
             given = given.with_vector(pick(vectors).map_err(&fail)?);

