@@ -1,5 +1,5 @@
-//! Vectors written out, for the loops that the compiler does not vectorise reliably: blocks of lanes with the three operations
-//! that all instruction sets round alike.
+//! Vectors written out, for the loops that the compiler does not vectorise reliably: blocks of lanes with three operations that all
+//! instruction sets round alike, and a choice.
 
 #![allow(
     clippy::needless_range_loop,
@@ -30,10 +30,17 @@ pub trait Lanes: Copy {
     fn sub<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
     /// Lane by lane.
     fn mul<S: Simd>(simd: S, a: Self::Vector<S>, b: Self::Vector<S>) -> Self::Vector<S>;
+    /// `a` in the lanes in which `flag` is positive, else `b`.
+    fn choose<S: Simd>(
+        simd: S,
+        flag: Self::Vector<S>,
+        a: Self::Vector<S>,
+        b: Self::Vector<S>,
+    ) -> Self::Vector<S>;
 }
 
 macro_rules! lanes {
-    ($T:ty, $V:ident, $vectors:ident, $vectors_mut:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident) => {
+    ($T:ty, $V:ident, $vectors:ident, $vectors_mut:ident, $splat:ident, $add:ident, $sub:ident, $mul:ident, $greater:ident, $select:ident) => {
         impl Lanes for $T {
             type Vector<S: Simd> = S::$V;
 
@@ -66,6 +73,11 @@ macro_rules! lanes {
             fn mul<S: Simd>(simd: S, a: S::$V, b: S::$V) -> S::$V {
                 simd.$mul(a, b)
             }
+
+            #[inline(always)]
+            fn choose<S: Simd>(simd: S, flag: S::$V, a: S::$V, b: S::$V) -> S::$V {
+                simd.$select(simd.$greater(flag, simd.$splat(0.0)), a, b)
+            }
         }
     };
 }
@@ -77,7 +89,9 @@ lanes!(
     splat_f32s,
     add_f32s,
     sub_f32s,
-    mul_f32s
+    mul_f32s,
+    greater_than_f32s,
+    select_f32s
 );
 lanes!(
     f64,
@@ -87,7 +101,9 @@ lanes!(
     splat_f64s,
     add_f64s,
     sub_f64s,
-    mul_f64s
+    mul_f64s,
+    greater_than_f64s,
+    select_f64s
 );
 
 /// [`BLOCK_BYTES`] of lanes, as `W` vectors.
@@ -117,6 +133,17 @@ impl<S: Simd, T: Lanes, const W: usize> Block<S, T, W> {
     }
 }
 
+impl<S: Simd, T: Lanes, const W: usize> Block<S, T, W> {
+    /// `a` in the lanes in which this is positive, else `b`.
+    #[inline(always)]
+    pub(crate) fn choose(self, a: Self, mut b: Self) -> Self {
+        for w in 0..W {
+            b.1[w] = T::choose(self.0, self.1[w], a.1[w], b.1[w]);
+        }
+        b
+    }
+}
+
 macro_rules! operator {
     ($Op:ident, $op:ident) => {
         impl<S: Simd, T: Lanes, const W: usize> $Op for Block<S, T, W> {
@@ -138,7 +165,7 @@ operator!(Mul, mul);
 
 /// Runs `run::<S, T, L, W>(..)` with the number of vectors that make a [`Block`].
 macro_rules! by_width {
-    ($run:ident::<$S:ty, $T:ty, $L:ident>($($arg:expr),*)) => {
+    ($run:ident::<$S:ty, $T:ty, $L:tt>($($arg:expr),*)) => {
         match $crate::vectors::BLOCK_BYTES / size_of::<<$T as $crate::vectors::Lanes>::Vector<$S>>() {
             1 => $run::<$S, $T, $L, 1>($($arg),*),
             2 => $run::<$S, $T, $L, 2>($($arg),*),

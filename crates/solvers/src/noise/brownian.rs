@@ -72,23 +72,34 @@ impl BrownianTree {
         }
     }
 
-    /// The halving of the interval after `level` halvings that contains a position: the half with the position takes the place of the
-    /// whole, the other one goes to a slot or nowhere.
-    fn halving(&self, row: usize, level: u32, position: u32, whole: u8, other: Option<u8>) -> Split {
-        let (first, second) = if Self::in_second(position, level) {
-            (other, Some(whole))
-        } else {
-            (Some(whole), other)
-        };
+    /// The halving of the interval after `level` halvings that contains a position: the halves go to slots or nowhere.
+    fn halving(
+        &self,
+        row: usize,
+        level: u32,
+        position: u32,
+        whole: u8,
+        (first, second): (Option<u8>, Option<u8>),
+    ) -> Split {
         Split {
             row,
-            node: (1 << level) + (position >> (DEPTH - level)),
+            node: Self::node(level, position),
             share: 0.5,
-            scale: 0.5 * self.length(level).sqrt(),
+            scale: self.scale(level),
             whole,
             first,
             second,
         }
+    }
+
+    /// Address of the halving of the interval after `level` halvings that contains a position.
+    fn node(level: u32, position: u32) -> u32 {
+        (1 << level) + (position >> (DEPTH - level))
+    }
+
+    /// Standard deviation of half an interval's increment after `level` halvings, given the interval's.
+    fn scale(&self, level: u32) -> f64 {
+        0.5 * self.length(level).sqrt()
     }
 
     /// Whether a position lies in the second half of its interval after `level` halvings.
@@ -111,17 +122,15 @@ impl BrownianTree {
         const PART: u8 = 1;
         let rows = out.rows();
         let [wholes, parts] = [WHOLE, PART].map(|slot| vec![slot; rows]);
-        let (mut increments, mut part, mut sum) =
-            (noise.increments(out, 2)?, out.zeros_like(), out.zeros_like());
+        let (mut increments, mut sum) = (noise.increments(out, 2)?, out.zeros_like());
         let targets: Vec<(u32, f64)> = t.iter().map(|t| self.position(*t)).collect();
         let mut splits: Vec<Split> = (0..t.len()).map(|row| self.root(row, WHOLE)).collect();
         increments.split(&splits)?;
-        increments.read(&wholes, &mut part);
         let mut add: Vec<f64> = targets
             .iter()
             .map(|(position, _)| f64::from(u8::from(*position == END)))
             .collect();
-        sum.axpy(Coef::PerRow(&add), &part);
+        increments.add(&wholes, &add, &mut sum);
         for level in 0..DEPTH {
             splits.clear();
             add.fill(0.0);
@@ -131,15 +140,19 @@ impl BrownianTree {
                     continue;
                 }
                 let second = Self::in_second(*position, level);
-                splits.push(self.halving(row, level, *position, WHOLE, second.then_some(PART)));
+                let parts = if second {
+                    (Some(PART), Some(WHOLE))
+                } else {
+                    (Some(WHOLE), None)
+                };
+                splits.push(self.halving(row, level, *position, WHOLE, parts));
                 add[row] = f64::from(u8::from(second));
             }
             if splits.is_empty() {
                 break;
             }
             increments.split(&splits)?;
-            increments.read(&parts, &mut part);
-            sum.axpy(Coef::PerRow(&add), &part);
+            increments.add(&parts, &add, &mut sum);
         }
         splits.clear();
         add.fill(0.0);
@@ -157,8 +170,7 @@ impl BrownianTree {
         }
         if !splits.is_empty() {
             increments.split(&splits)?;
-            increments.read(&parts, &mut part);
-            sum.axpy(Coef::PerRow(&add), &part);
+            increments.add(&parts, &add, &mut sum);
         }
         out.copy_from(&sum);
         Ok(())
@@ -183,29 +195,88 @@ impl BrownianTree {
     }
 }
 
-/// Increments that a [`Walk`] keeps for later.
-const KEPT: usize = 3;
-/// Splits that a [`Walk`] hands over together.
+/// Second halves that a [`Walk`] keeps for later, a row.
+const KEPT: u8 = 4;
+/// Splits from which on a [`Walk`] hands them over. A row adds at most as many as there are levels, and the root.
 const LISTED: usize = 128;
 
 /// The paths of a batch, walked from start to end with one step size a row: every step is an interval of the tree. An attempt that
-/// is too long is halved, which splits its increment as the path is; nothing is drawn anew. One normal a step on average; the
-/// second halves of the last three lengths are kept, what lies further back is found again from the root.
+/// is too long is halved, which splits its increment as the path is; nothing is drawn anew. One normal a step on average.
+///
+/// The second halves yet to come are a stack, the next one on top; it lies in the slots of a row, a ring, in which a halving of the
+/// interval ahead moves what is ahead one slot on and a step moves it one slot back. The ring keeps the [`KEPT`] topmost; what lies
+/// deeper is found again from the root.
 pub(crate) struct Walk<'a, S> {
     tree: BrownianTree,
     increments: Option<Box<dyn Increments<S> + 'a>>,
-    /// Increments over the intervals ahead of the rows, zero without noise.
-    pub ahead: S,
-    /// Slots of what lies ahead and, by row, of what is kept.
-    slot: Vec<u8>,
-    kept: Vec<[u8; KEPT]>,
-    /// Where the intervals kept start; 0 for none.
-    starts: Vec<[u32; KEPT]>,
-    position: Vec<u32>,
-    level: Vec<u32>,
-    /// What lies ahead is to be found from the root.
-    missed: Vec<bool>,
+    /// Times at which the rows stand and at which the intervals ahead end.
+    pub from: Vec<f64>,
+    pub to: Vec<f64>,
+    places: Vec<Place>,
+    /// Slots of what lies ahead.
+    slots: Vec<u8>,
+    /// Lengths of the intervals after so many halvings, and what a halving after so many is scaled by.
+    lengths: [f64; DEPTH as usize + 1],
+    scales: [f64; DEPTH as usize + 1],
     splits: Vec<Split>,
+}
+
+/// Where a row stands.
+#[derive(Debug, Clone, Copy)]
+struct Place {
+    position: u32,
+    /// Halvings that lead to the interval ahead.
+    level: u8,
+    /// Slot of what lies ahead, and how many second halves lie in the slots before it.
+    slot: u8,
+    kept: u8,
+    /// What lies ahead is to be found from the root.
+    missed: bool,
+}
+
+impl Place {
+    /// At the start, with the whole span ahead.
+    const START: Self = Self {
+        position: 0,
+        level: 0,
+        slot: 0,
+        kept: 0,
+        missed: true,
+    };
+
+    fn is_done(self) -> bool {
+        self.position == END
+    }
+
+    /// Position at which the interval ahead ends.
+    fn end(self) -> u32 {
+        self.position + (END >> self.level)
+    }
+
+    /// Goes from the interval after `level` halvings to the half in which the row stands; keeps the other one where it is yet to come.
+    /// Gives the slots of the whole and of the halves.
+    #[inline(always)]
+    fn halve(&mut self, level: u8) -> (u8, (Option<u8>, Option<u8>)) {
+        let whole = self.slot;
+        if BrownianTree::in_second(self.position, level.into()) {
+            return (whole, (None, Some(whole)));
+        }
+        self.slot = if whole == KEPT { 0 } else { whole + 1 };
+        self.kept = KEPT.min(self.kept + 1);
+        (whole, (Some(self.slot), Some(whole)))
+    }
+
+    /// Goes to the interval that follows.
+    #[inline(always)]
+    fn advance(&mut self) {
+        self.position = self.end();
+        self.level = (DEPTH - self.position.trailing_zeros()) as u8;
+        self.missed = self.kept == 0;
+        if !self.missed {
+            self.kept -= 1;
+            self.slot = if self.slot == 0 { KEPT } else { self.slot - 1 };
+        }
+    }
 }
 
 impl<'a, S: State> Walk<'a, S> {
@@ -218,88 +289,82 @@ impl<'a, S: State> Walk<'a, S> {
         let rows = like.rows();
         Ok(Self {
             tree,
-            increments: noise
-                .map(|noise| noise.increments(like, KEPT as u8 + 1))
-                .transpose()?,
-            ahead: like.zeros_like(),
-            slot: vec![0; rows],
-            kept: vec![std::array::from_fn(|k| k as u8 + 1); rows],
-            starts: vec![[0; KEPT]; rows],
-            position: vec![0; rows],
-            level: vec![0; rows],
-            missed: vec![true; rows],
-            splits: Vec::with_capacity(LISTED),
+            increments: noise.map(|noise| noise.increments(like, KEPT + 1)).transpose()?,
+            from: vec![tree.start; rows],
+            to: vec![tree.end; rows],
+            places: vec![Place::START; rows],
+            slots: vec![0; rows],
+            lengths: std::array::from_fn(|level| tree.length(level as u32)),
+            scales: std::array::from_fn(|level| tree.scale(level as u32)),
+            splits: Vec::with_capacity(LISTED + DEPTH as usize + 1),
         })
     }
 
     /// Whether the row stands at the end.
     pub fn is_done(&self, row: usize) -> bool {
-        self.position[row] == END
-    }
-
-    /// Time at which the row stands.
-    pub fn from(&self, row: usize) -> f64 {
-        self.tree.time(self.position[row])
-    }
-
-    /// Time at which the interval ahead of the row ends.
-    pub fn to(&self, row: usize) -> f64 {
-        self.tree.time(self.position[row] + (END >> self.level[row]))
+        self.places[row].is_done()
     }
 
     /// Whether the interval ahead is the last.
     pub fn is_last(&self, row: usize) -> bool {
-        !self.is_done(row) && self.position[row] + (END >> self.level[row]) == END
+        let place = self.places[row];
+        !place.is_done() && place.end() == END
     }
 
     /// The shortest interval.
     pub fn resolution(&self) -> f64 {
-        self.tree.length(DEPTH)
+        self.lengths[DEPTH as usize]
     }
 
     /// Halves the intervals ahead until none is longer than wanted.
     pub fn narrow(&mut self, wanted: &[f64]) -> Result<(), SolveError> {
         for (row, wanted) in wanted.iter().enumerate() {
-            if self.is_done(row) {
+            let mut place = self.places[row];
+            if place.is_done() {
                 continue;
             }
-            if self.missed[row] {
-                self.missed[row] = false;
-                self.list(self.tree.root(row, self.slot[row]))?;
-                for level in 0..self.level[row] {
-                    self.halve(row, level)?;
+            if place.missed {
+                place.missed = false;
+                self.splits.push(self.tree.root(row, place.slot));
+                for level in 0..place.level {
+                    self.halve(row, &mut place, level);
                 }
             }
-            while self.level[row] < DEPTH && self.tree.length(self.level[row]) > *wanted {
-                self.halve(row, self.level[row])?;
-                self.level[row] += 1;
+            while u32::from(place.level) < DEPTH && self.lengths[usize::from(place.level)] > *wanted {
+                let level = place.level;
+                self.halve(row, &mut place, level);
+                place.level += 1;
             }
+            self.to[row] = self.tree.time(place.end());
+            if self.splits.len() > LISTED {
+                self.flush()?;
+            }
+            self.slots[row] = place.slot;
+            self.places[row] = place;
         }
-        self.flush()?;
+        self.flush()
+    }
+
+    /// `out[row] <- out[row] + a[row] w` with the increments `w` over the intervals ahead; nothing without noise.
+    pub fn add_ahead(&self, a: &[f64], out: &mut S) {
         if let Some(increments) = &self.increments {
-            increments.read(&self.slot, &mut self.ahead);
+            increments.add(&self.slots, a, out);
         }
-        Ok(())
     }
 
-    /// Goes from the interval after `level` halvings to the half in which the row stands; keeps the other one where it is yet to come.
-    fn halve(&mut self, row: usize, level: u32) -> Result<(), SolveError> {
-        let (position, half) = (self.position[row], END >> (level + 1));
-        let mut other = None;
-        if !BrownianTree::in_second(position, level) {
-            let k = (DEPTH - level - 1) as usize % KEPT;
-            self.starts[row][k] = (position & !(half - 1)) + half;
-            other = Some(self.kept[row][k]);
-        }
-        self.list(self.tree.halving(row, level, position, self.slot[row], other))
-    }
-
-    fn list(&mut self, split: Split) -> Result<(), SolveError> {
-        if self.splits.len() == LISTED {
-            self.flush()?;
-        }
-        self.splits.push(split);
-        Ok(())
+    /// Lists the halving of the interval after `level` halvings.
+    #[inline(always)]
+    fn halve(&mut self, row: usize, place: &mut Place, level: u8) {
+        let (whole, (first, second)) = place.halve(level);
+        self.splits.push(Split {
+            row,
+            node: BrownianTree::node(level.into(), place.position),
+            share: 0.5,
+            scale: self.scales[usize::from(level)],
+            whole,
+            first,
+            second,
+        });
     }
 
     fn flush(&mut self) -> Result<(), SolveError> {
@@ -310,20 +375,11 @@ impl<'a, S: State> Walk<'a, S> {
         Ok(())
     }
 
-    /// Moves the rows flagged over the intervals ahead of them.
-    pub fn advance(&mut self, rows: &[bool]) {
-        for (row, _) in rows.iter().enumerate().filter(|(_, moves)| **moves) {
-            let position = self.position[row] + (END >> self.level[row]);
-            let halvings = position.trailing_zeros();
-            self.position[row] = position;
-            self.level[row] = DEPTH - halvings;
-            let k = halvings as usize % KEPT;
-            if self.starts[row][k] == position {
-                std::mem::swap(&mut self.slot[row], &mut self.kept[row][k]);
-            } else {
-                self.missed[row] = true;
-            }
-        }
+    /// Moves a row over the interval ahead of it.
+    #[inline]
+    pub fn advance(&mut self, row: usize) {
+        self.places[row].advance();
+        self.from[row] = self.to[row];
     }
 }
 

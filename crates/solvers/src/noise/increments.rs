@@ -30,8 +30,8 @@ pub trait Increments<S> {
     /// As [`NoiseSource::normal`].
     fn split(&mut self, splits: &[Split]) -> Result<(), SolveError>;
 
-    /// `out[row] <-` what lies in slot `slots[row]` of the row.
-    fn read(&self, slots: &[u8], out: &mut S);
+    /// `out[row] <- out[row] + a[row] w` with what lies in slot `slots[row]` of the row as `w`.
+    fn add(&self, slots: &[u8], a: &[f64], out: &mut S);
 }
 
 /// Increments for any state and any noise, by whole batches of normals: one for each address that occurs.
@@ -105,10 +105,11 @@ impl<S: State, N: NoiseSource<S> + ?Sized> Increments<S> for Batches<'_, S, N> {
         rounds.iter().try_for_each(|round| self.split_once(round))
     }
 
-    fn read(&self, slots: &[u8], out: &mut S) {
+    fn add(&self, slots: &[u8], a: &[f64], out: &mut S) {
         for (slot, state) in self.slots.iter().enumerate() {
-            let take: Vec<bool> = slots.iter().map(|wanted| usize::from(*wanted) == slot).collect();
-            out.select_rows(&take, state);
+            let own = |(wanted, a): (&u8, &f64)| if usize::from(*wanted) == slot { *a } else { 0.0 };
+            let a: Vec<f64> = slots.iter().zip(a).map(own).collect();
+            out.axpy(Coef::PerRow(&a), state);
         }
     }
 }

@@ -8,8 +8,8 @@
 use ndarray::{Array2, ArrayView2};
 
 use super::aligned::Aligned;
-use super::combine::{self, Term, scale, slices};
-use super::reduce::{accumulate_error, all_finite, dot_rows, error_rows, error_rows_max, select_rows};
+use super::combine::{self, scale};
+use super::reduce::{SelectRows, all_finite, distance_rows, dot_rows, error_rows, error_rows_max};
 use super::{Coef, RowUpdate, State, Tolerance, per_row};
 use crate::real::Real;
 use crate::simd::{self, kernels};
@@ -153,7 +153,8 @@ impl<T: Real> State for HostBatch<T> {
         self.assert_same_shape(src);
         assert_eq!(take.len(), self.rows, "one flag a row");
         if self.rows > 0 {
-            simd::dispatch(SelectRows::<T>((&mut self.values, &src.values, take)));
+            let (y, x) = (&mut self.values[..], &src.values[..]);
+            simd::dispatch(SelectRows { y, x, take });
         }
     }
 
@@ -253,34 +254,18 @@ impl<T: Real> State for HostBatch<T> {
         }
     }
 
-    fn accumulate_error(
-        &mut self,
-        a: Coef,
-        terms: &[(Coef, &Self)],
-        (y0, y1): (&Self, &Self),
-        tol: Tolerance,
-        out: &mut [f64],
-    ) {
-        for x in terms.iter().map(|(_, x)| *x).chain([y0, y1]) {
-            self.assert_same_shape(x);
-        }
+    fn distance_rows(&self, y0: &Self, y1: &Self, tol: Tolerance, out: &mut [f64]) {
+        self.assert_same_shape(y0);
+        self.assert_same_shape(y1);
         assert_eq!(out.len(), self.rows, "one number a row");
-        // The numbers of terms that methods have.
-        if let ([p, q, r], true) = (terms, self.rows > 0) {
-            let (terms, ends) = ([*p, *q, *r].map(slices), [&y0.values[..], &y1.values[..]]);
-            simd::dispatch(AccumulateError::<T, 3>((
-                &mut self.values,
-                a,
-                terms,
-                ends,
+        if self.rows > 0 {
+            simd::dispatch(DistanceRows::<T>((
+                &self.values,
+                &y0.values,
+                &y1.values,
                 tol,
                 out,
             )));
-        } else {
-            self.accumulate(a, terms);
-            let mut error = self.clone();
-            error.axpy(Coef::All(-1.0), y1);
-            error.error_rows(y0, y1, tol, out);
         }
     }
 
@@ -336,9 +321,6 @@ kernels! {
     DotRows<'a, T>((&'a [T], &'a [T], &'a mut [f64])) -> () = dot_rows;
     ErrorRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows;
     ErrorRowsMax<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows_max;
-    AccumulateError<'a, T, const N: usize>((
-        &'a mut [T], Coef<'a>, [Term<'a, T>; N], [&'a [T]; 2], Tolerance, &'a mut [f64]
-    )) -> () = accumulate_error;
-    SelectRows<'a, T>((&'a mut [T], &'a [T], &'a [bool])) -> () = select_rows;
+    DistanceRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = distance_rows;
     AllFinite<'a, T>(&'a [T]) -> bool = all_finite;
 }

@@ -184,17 +184,9 @@ pub trait State: Clone + Send {
         }
     }
 
-    /// [`State::accumulate`], then `out[row]` <- the norm of `self - y1` as [`State::error_rows`] gives it with `y0` and `y1`: the end
-    /// of a step and its error, where `y1` is the state that another method would have come to. Overridden where one fused pass pays.
-    fn accumulate_error(
-        &mut self,
-        a: Coef,
-        terms: &[(Coef, &Self)],
-        (y0, y1): (&Self, &Self),
-        tol: Tolerance,
-        out: &mut [f64],
-    ) {
-        self.accumulate(a, terms);
+    /// `out[row] <-` the norm of `self - y1` as [`State::error_rows`] gives it with `y0` and `y1`: the error of a step to `self`, where
+    /// `y1` is the state that another method would have come to. Overridden where one pass without memory pays.
+    fn distance_rows(&self, y0: &Self, y1: &Self, tol: Tolerance, out: &mut [f64]) {
         let mut error = self.clone();
         error.axpy(Coef::All(-1.0), y1);
         error.error_rows(y0, y1, tol, out);

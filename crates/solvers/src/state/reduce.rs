@@ -5,9 +5,13 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use super::strips::{LANES, coefs, factors, for_planes, lanes, whole_mut, wholes};
-use super::{Coef, Tolerance};
+use pulp::Simd;
+
+use super::Tolerance;
+use super::strips::{LANES, for_planes, lanes, wholes};
 use crate::real::Real;
+use crate::simd::Kernel;
+use crate::vectors::{BLOCK_BYTES, Block, by_width};
 
 #[inline(always)]
 pub(super) fn dot_rows<T: Real>((x, y, out): (&[T], &[T], &mut [f64])) {
@@ -60,28 +64,39 @@ impl<T: Real> Scale<T> {
 
 #[inline(always)]
 pub(super) fn error_rows<T: Real>(args: (&[T], &[T], &[T], Tolerance, &mut [f64])) {
-    scaled_rows(args, |scale: Scale<T>, a, b| scale.sum(a, b));
+    scaled_rows(args, |scale: Scale<T>, error, y0, y1| {
+        error / scale.sum(y0.abs(), y1.abs())
+    });
 }
 
 #[inline(always)]
 pub(super) fn error_rows_max<T: Real>(args: (&[T], &[T], &[T], Tolerance, &mut [f64])) {
-    scaled_rows(args, |scale: Scale<T>, a, b| scale.larger(a, b));
+    scaled_rows(args, |scale: Scale<T>, error, y0, y1| {
+        error / scale.larger(y0.abs(), y1.abs())
+    });
 }
 
-/// Root mean square of each row in units of `unit(|y0|, |y1|)`: ratios in the numbers of the state, squares and sums in `f64`.
+#[inline(always)]
+pub(super) fn distance_rows<T: Real>(args: (&[T], &[T], &[T], Tolerance, &mut [f64])) {
+    scaled_rows(args, |scale: Scale<T>, y, y0, y1| {
+        (y - y1) / scale.sum(y0.abs(), y1.abs())
+    });
+}
+
+/// Root mean square of each row of `ratio(y, y0, y1)`: ratios in the numbers of the state, squares and sums in `f64`.
 #[inline(always)]
 fn scaled_rows<T: Real>(
-    (error, y0, y1, tol, out): (&[T], &[T], &[T], Tolerance, &mut [f64]),
-    unit: impl Fn(Scale<T>, T, T) -> T,
+    (y, y0, y1, tol, out): (&[T], &[T], &[T], Tolerance, &mut [f64]),
+    ratio: impl Fn(Scale<T>, T, T, T) -> T,
 ) {
-    let (rows, len, scale) = (out.len(), error.len(), Scale::new(tol));
+    let (rows, len, scale) = (out.len(), y.len(), Scale::new(tol));
     for start in (0..rows).step_by(LANES) {
         let n = LANES.min(rows - start);
         let mut sums = [0.0; LANES];
-        for_planes!((start, n, rows, len); [error, y0, y1] => x;; {
-            let [error, y0, y1] = x;
+        for_planes!((start, n, rows, len); [y, y0, y1] => x;; {
+            let [y, y0, y1] = x;
             for i in 0..LANES {
-                let ratio = (error[i] / unit(scale, y0[i].abs(), y1[i].abs())).to_f64();
+                let ratio = ratio(scale, y[i], y0[i], y1[i]).to_f64();
                 sums[i] += ratio * ratio;
             }
         });
@@ -98,61 +113,49 @@ fn root_mean(sums: &[f64; LANES], dim: usize, out: &mut [f64]) {
     out.copy_from_slice(&roots[..out.len()]);
 }
 
-/// `y <- a y + sum_k a_k x_k`, added in order, and the root mean square of each row of `y - y1` in units of `atol + rtol max(|y0|,
-/// |y1|)`.
-#[allow(clippy::type_complexity)]
-#[inline(always)]
-pub(super) fn accumulate_error<T: Real, const N: usize>(
-    (y, a, terms, [y0, y1], tol, out): (
-        &mut [T],
-        Coef,
-        [(Coef, &[T]); N],
-        [&[T]; 2],
-        Tolerance,
-        &mut [f64],
-    ),
-) {
-    let (rows, len, scale) = (out.len(), y.len(), Scale::new(tol));
-    let xs = terms.map(|(_, x)| x);
-    for start in (0..rows).step_by(LANES) {
-        let n = LANES.min(rows - start);
-        let own: [T; LANES] = coefs(a, start, n);
-        let a = factors(&terms, start, n);
-        let mut sums = [0.0; LANES];
-        for_planes!((start, n, rows, len); xs => x, [y0, y1] => ends; y => state; {
-            let mut next = [T::ZERO; LANES];
-            for i in 0..LANES {
-                let mut sum = own[i] * state[i];
-                for k in 0..N {
-                    sum += a[k][i] * x[k][i];
-                }
-                next[i] = sum;
-            }
-            *state = next;
-            let [y0, y1] = ends;
-            for i in 0..LANES {
-                let ratio = ((next[i] - y1[i]) / scale.sum(y0[i].abs(), y1[i].abs())).to_f64();
-                sums[i] += ratio * ratio;
-            }
-        });
-        root_mean(&sums, len / rows, &mut out[start..start + n]);
+/// `y[row] <- x[row]` where the flag of the row is set.
+pub(super) struct SelectRows<'a, T> {
+    pub(super) y: &'a mut [T],
+    pub(super) x: &'a [T],
+    pub(super) take: &'a [bool],
+}
+
+impl<T: Real> Kernel for SelectRows<'_, T> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) {
+        match BLOCK_BYTES / size_of::<T>() {
+            16 => by_width!(select_rows::<S, T, 16>(simd, self)),
+            _ => by_width!(select_rows::<S, T, 8>(simd, self)),
+        }
     }
 }
 
+/// Vectors written out: the compiler makes branches of a choice between numbers in memory.
 #[inline(always)]
-pub(super) fn select_rows<T: Real>((y, x, take): (&mut [T], &[T], &[bool])) {
+fn select_rows<S: Simd, T: Real, const L: usize, const W: usize>(
+    simd: S,
+    SelectRows { y, x, take }: SelectRows<T>,
+) {
     let (rows, len) = (take.len(), y.len());
-    for start in (0..rows).step_by(LANES) {
-        let n = LANES.min(rows - start);
-        let mut chosen = [false; LANES];
-        chosen[..n].copy_from_slice(&take[start..start + n]);
-        for_planes!((start, n, rows, len); [x] => x; y => own; {
-            let mut values = *own;
-            for i in 0..LANES {
-                values[i] = if chosen[i] { x[0][i] } else { values[i] };
+    for start in (0..rows).step_by(L) {
+        let n = L.min(rows - start);
+        let mut flags = [T::ZERO; L];
+        for (flag, take) in flags.iter_mut().zip(&take[start..start + n]) {
+            *flag = if *take { T::ONE } else { T::ZERO };
+        }
+        let chosen = Block::<S, T, W>::load(simd, &flags);
+        for from in (start..len).step_by(rows) {
+            let (y, x) = (&mut y[from..], &x[from..]);
+            if n == L {
+                chosen.choose(Block::load(simd, x), Block::load(simd, y)).store(y);
+            } else {
+                for i in 0..n {
+                    y[i] = if flags[i] > T::ZERO { x[i] } else { y[i] };
+                }
             }
-            *own = values;
-        });
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 mod control;
 
-use sde_core::Sde;
-
-use self::control::{Factors, Stage};
+use self::control::{NextLengths, Prepare, Rates, Stages};
 use crate::noise::{BrownianTree, Walk};
 use crate::observe::NanGuard;
 use crate::rk::adaptive::Limits;
@@ -38,23 +36,6 @@ pub struct AdaptiveSde {
 
 /// Length of the first attempt, as a share of the whole time.
 const FIRST_STEP: f64 = 0.01;
-/// The reverse SDE at one time: `dx = [drift x - pull score] dt + noise dw`.
-#[derive(Debug, Clone, Copy)]
-struct Coefs {
-    drift: f64,
-    pull: f64,
-    noise: f64,
-}
-
-/// What one row has done.
-#[derive(Debug, Clone, Copy)]
-struct Row {
-    /// Where the row stands, and where its attempt ends.
-    here: Coefs,
-    there: Coefs,
-    accepted: u64,
-    attempts: u64,
-}
 
 /// One run.
 struct Run<'a, S: State> {
@@ -62,27 +43,22 @@ struct Run<'a, S: State> {
     job: &'a Job<'a, S>,
     score_fn: &'a CountedScore<'a, S>,
     walk: Walk<'a, S>,
-    rows: Vec<Row>,
+    /// Rounds so far: the attempts of each row that is not done.
+    rounds: u64,
+    attempts: u64,
+    /// Steps accepted, by row.
+    accepted: Vec<u64>,
     /// Lengths that the next attempts should have.
     wanted: Vec<f64>,
-    stages: [Stage; 2],
+    /// The SDE where the rows stand and where their attempts end.
+    here: Rates,
+    there: Rates,
+    stages: Stages,
     error: Vec<f64>,
-    factors: Vec<f64>,
     accept: Vec<bool>,
     /// First stage, and the scores, later the new state.
     stage: S,
     score: S,
-}
-
-impl AdaptiveSde {
-    fn coefs(&self, sde: &dyn Sde, t: f64) -> Coefs {
-        let variance = sde.diffusion_sq(t);
-        Coefs {
-            drift: sde.drift_coef(t),
-            pull: 0.5 * (1.0 + self.eta * self.eta) * variance,
-            noise: self.eta * variance.sqrt(),
-        }
-    }
 }
 
 impl<'a, S: State> Run<'a, S> {
@@ -95,23 +71,22 @@ impl<'a, S: State> Run<'a, S> {
         let rows = x.rows();
         let noise = (method.eta > 0.0).then_some(job.noise);
         let tree = BrownianTree::new(method.t_start, method.t_end);
-        let here = method.coefs(job.sde, method.t_start);
-        let row = Row {
-            here,
-            there: here,
-            accepted: 0,
-            attempts: 0,
-        };
+        let walk = Walk::new(tree, noise, x)?;
+        let mut here = Rates::new(rows);
+        here.find(job.sde, &walk.from);
         Ok(Self {
             method,
             job,
             score_fn,
-            walk: Walk::new(tree, noise, x)?,
-            rows: vec![row; rows],
+            walk,
+            rounds: 0,
+            attempts: 0,
+            accepted: vec![0; rows],
             wanted: vec![FIRST_STEP * (method.t_start - method.t_end); rows],
-            stages: [Stage::new(rows), Stage::new(rows)],
+            here,
+            there: Rates::new(rows),
+            stages: Stages::new(rows, method.eta),
             error: vec![0.0; rows],
-            factors: vec![1.0; rows],
             accept: vec![false; rows],
             stage: x.zeros_like(),
             score: x.zeros_like(),
@@ -119,7 +94,7 @@ impl<'a, S: State> Run<'a, S> {
     }
 
     fn is_done(&self) -> bool {
-        (0..self.rows.len()).all(|row| self.walk.is_done(row))
+        (0..self.error.len()).all(|row| self.walk.is_done(row))
     }
 
     /// One attempt of every row that is not done.
@@ -127,59 +102,49 @@ impl<'a, S: State> Run<'a, S> {
         self.check_limits()?;
         self.walk.narrow(&self.wanted)?;
         self.prepare();
-        let [first, second] = &self.stages;
-        let ahead = &self.walk.ahead;
+        let [first, second] = &self.stages.coefs;
+        let walk = &self.walk;
         self.score_fn
-            .evaluate(x, Coef::PerRow(&first.t), &mut self.score)?;
+            .evaluate(x, Coef::PerRow(&walk.from), &mut self.score)?;
         self.stage.lincomb(&[
             (Coef::PerRow(&first.state), &*x),
             (Coef::PerRow(&first.score), &self.score),
-            (Coef::PerRow(&first.noise), ahead),
         ]);
+        walk.add_ahead(&first.noise, &mut self.stage);
         self.score_fn
-            .evaluate(&self.stage, Coef::PerRow(&second.t), &mut self.score)?;
-        // (x + (K_1 + K_2)/2) - (x + K_1) = (K_2 - K_1)/2
-        self.score.accumulate_error(
+            .evaluate(&self.stage, Coef::PerRow(&walk.to), &mut self.score)?;
+        self.score.accumulate(
             Coef::PerRow(&second.score),
-            &[
-                (Coef::PerRow(&second.state), &*x),
-                (Coef::PerRow(&second.before), &self.stage),
-                (Coef::PerRow(&second.noise), ahead),
-            ],
-            (&*x, &self.stage),
-            self.method.limits.tolerance,
-            &mut self.error,
+            &[(Coef::All(0.5), &*x), (Coef::PerRow(&second.state), &self.stage)],
         );
+        walk.add_ahead(&second.noise, &mut self.score);
+        // (x + (K_1 + K_2)/2) - (x + K_1) = (K_2 - K_1)/2
+        let tolerance = self.method.limits.tolerance;
+        self.score
+            .distance_rows(x, &self.stage, tolerance, &mut self.error);
         self.judge(x)?;
         x.select_rows(&self.accept, &self.score);
-        self.walk.advance(&self.accept);
         Ok(())
     }
 
     fn check_limits(&mut self) -> Result<(), SolveError> {
         let limits = self.method.limits;
-        for index in 0..self.rows.len() {
+        for (index, step_size) in self.wanted.iter().enumerate() {
             if self.walk.is_done(index) {
                 continue;
             }
-            let (t, id) = (self.walk.from(index), self.job.first_row + index as u64);
-            if self.rows[index].attempts >= limits.max_steps {
-                return Err(SolveError::StepLimit {
-                    row: id,
-                    t,
-                    steps: limits.max_steps,
-                });
+            let (t, row) = (self.walk.from[index], self.job.first_row + index as u64);
+            if self.rounds >= limits.max_steps {
+                let steps = limits.max_steps;
+                return Err(SolveError::StepLimit { row, t, steps });
             }
-            self.rows[index].attempts += 1;
-            let step_size = self.wanted[index];
+            self.attempts += 1;
+            let step_size = *step_size;
             if step_size < t - self.method.t_end && self.is_too_small(step_size, t) {
-                return Err(SolveError::StepTooSmall {
-                    row: id,
-                    t,
-                    step_size,
-                });
+                return Err(SolveError::StepTooSmall { row, t, step_size });
             }
         }
+        self.rounds += 1;
         Ok(())
     }
 
@@ -190,55 +155,36 @@ impl<'a, S: State> Run<'a, S> {
 
     /// The factors of both stages.
     fn prepare(&mut self) {
-        let [first, second] = &mut self.stages;
-        for (index, row) in self.rows.iter_mut().enumerate() {
-            if self.walk.is_done(index) {
-                first.set(index, self.method.t_end, [1.0, 0.0, 0.0, 0.0]);
-                second.set(index, self.method.t_end, [1.0, 0.0, 0.0, 0.0]);
-                continue;
+        self.there.find(self.job.sde, &self.walk.to);
+        if self.method.final_step == Final::Mean {
+            for (row, noisy) in self.stages.noisy.iter_mut().enumerate() {
+                *noisy = f64::from(u8::from(!self.walk.is_last(row)));
             }
-            let (from, to) = (self.walk.from(index), self.walk.to(index));
-            let (h, here) = (from - to, row.here);
-            let there = self.method.coefs(self.job.sde, to);
-            row.there = there;
-            let mean_only = self.method.final_step == Final::Mean && self.walk.is_last(index);
-            let noisy = f64::from(u8::from(!mean_only));
-            first.set(
-                index,
-                from,
-                [1.0 - h * here.drift, 0.0, h * here.pull, noisy * here.noise],
-            );
-            let before = 0.5 * (1.0 - h * there.drift);
-            second.set(
-                index,
-                to,
-                [0.5, before, 0.5 * h * there.pull, 0.5 * noisy * there.noise],
-            );
         }
+        let ends = [&self.walk.from[..], &self.walk.to[..]];
+        simd::dispatch(Prepare(&mut self.stages, ends, [&self.here, &self.there]));
     }
 
     /// Books the attempts and chooses the next lengths.
     fn judge(&mut self, x: &S) -> Result<(), SolveError> {
-        let log2_safety = self.method.safety.log2();
-        simd::dispatch(Factors {
+        simd::dispatch(NextLengths {
             error: &self.error,
-            log2_safety,
-            out: &mut self.factors,
+            ends: [&self.walk.from, &self.walk.to],
+            log2_safety: self.method.safety.log2(),
+            out: &mut self.wanted,
         });
-        for index in 0..self.rows.len() {
-            self.accept[index] = false;
-            if self.walk.is_done(index) {
-                continue;
-            }
-            let (from, to) = (self.stages[0].t[index], self.stages[1].t[index]);
-            let error = self.error[index];
-            self.wanted[index] = self.factors[index] * (from - to);
-            if error <= 1.0 {
-                self.accept[index] = true;
-                self.rows[index].accepted += 1;
-                self.rows[index].here = self.rows[index].there;
-            } else if !error.is_finite() && self.is_too_small(self.wanted[index], from) {
-                return self.not_finite(index, x);
+        for index in 0..self.error.len() {
+            let (error, done) = (self.error[index], self.walk.is_done(index));
+            self.accept[index] = error <= 1.0 && !done;
+            if self.accept[index] {
+                self.accepted[index] += 1;
+                self.here.take(index, &self.there);
+                self.walk.advance(index);
+            } else if !error.is_finite() && !done {
+                let too_small = self.is_too_small(self.wanted[index], self.walk.from[index]);
+                if too_small {
+                    return self.not_finite(index, x);
+                }
             }
         }
         Ok(())
@@ -246,25 +192,24 @@ impl<'a, S: State> Run<'a, S> {
 
     /// The error for a row that no step length makes finite: says which evaluation went wrong.
     fn not_finite(&mut self, index: usize, x: &S) -> Result<(), SolveError> {
-        let (from, to) = (self.stages[0].t[index], self.stages[1].t[index]);
-        let (mut what, mut t) = ("state", from);
-        for (state, stage) in [(&self.stage, &self.stages[1]), (x, &self.stages[0])] {
+        let (mut what, mut t) = ("state", self.walk.from[index]);
+        for (state, times) in [(&self.stage, &self.walk.to), (x, &self.walk.from)] {
             self.score_fn
-                .evaluate(state, Coef::PerRow(&stage.t), &mut self.score)?;
+                .evaluate(state, Coef::PerRow(times), &mut self.score)?;
             let (mut given, mut scored) = (true, true);
             let finite = |values: &[f64]| values.iter().all(|value| value.is_finite());
             state.read_rows(&mut |row, values| given &= row != index || finite(values));
             self.score
                 .read_rows(&mut |row, values| scored &= row != index || finite(values));
             if given && !scored {
-                (what, t) = ("score", if stage.t[index] == to { to } else { from });
+                (what, t) = ("score", times[index]);
             }
         }
         Err(SolveError::NonFinite {
             what,
             row: self.job.first_row + index as u64,
             t,
-            step: self.rows[index].attempts - 1,
+            step: self.rounds - 1,
         })
     }
 }
@@ -300,9 +245,8 @@ impl<S: State> Sampler<S> for AdaptiveSde {
         let mut stop = StopReason::Finished;
         while !run.is_done() {
             run.attempt(x)?;
-            let t = (0..x.rows()).map(|row| run.walk.from(row));
             info = StepInfo {
-                t: t.fold(self.t_end, f64::max),
+                t: run.walk.from.iter().copied().fold(self.t_end, f64::max),
                 nfe: score.nfe(),
                 ..info
             };
@@ -312,20 +256,26 @@ impl<S: State> Sampler<S> for AdaptiveSde {
             }
             info.step += 1;
         }
-        let attempts = || run.rows.iter().map(|row| row.attempts);
         let mut stats = SolveStats {
-            nfe: 2 * attempts().max().unwrap_or(0),
-            steps: run.rows.iter().map(|row| row.accepted).max().unwrap_or(0),
-            rejected: run.rows.iter().map(|row| row.attempts - row.accepted).sum(),
-            row_evaluations: 2 * attempts().sum::<u64>(),
+            nfe: 2 * run.rounds,
+            steps: run.accepted.iter().copied().max().unwrap_or(0),
+            rejected: run.attempts - run.accepted.iter().sum::<u64>(),
+            row_evaluations: 2 * run.attempts,
             stop,
         };
         if stop == StopReason::Finished && self.final_step == Final::Tweedie {
             let before = score.nfe();
+            let Run {
+                score: last,
+                stage: next,
+                walk,
+                ..
+            } = run;
+            drop(walk);
             let mut w = Scratch {
-                score: run.score,
-                noise: run.walk.ahead,
-                next: run.stage,
+                score: last,
+                noise: x.zeros_like(),
+                next,
                 rows: Vec::new(),
             };
             let end = self.final_step;

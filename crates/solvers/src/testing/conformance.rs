@@ -37,7 +37,7 @@ pub fn state<S: State>(epsilon: f64, make: impl Fn(&[Vec<f64>], usize) -> S) {
             suite.reductions();
             suite.selection();
             suite.steps_per_row();
-            suite.steps_with_errors();
+            suite.distances();
             suite.moved_rows();
             suite.not_a_number();
             suite.rows_are_independent();

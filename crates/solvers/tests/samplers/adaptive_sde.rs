@@ -228,8 +228,8 @@ impl Increments<Batch> for Anew<'_> {
         self.0.split(&splits.iter().flat_map(parts).collect::<Vec<_>>())
     }
 
-    fn read(&self, slots: &[u8], out: &mut Batch) {
-        self.0.read(slots, out);
+    fn add(&self, slots: &[u8], a: &[f64], out: &mut Batch) {
+        self.0.add(slots, a, out);
     }
 }
 

@@ -39,15 +39,20 @@ impl<T: Real> Increments<HostBatch<T>> for ByRows<T> {
         Ok(())
     }
 
-    fn read(&self, slots: &[u8], out: &mut HostBatch<T>) {
-        assert_eq!(slots.len(), out.rows(), "one slot a row");
-        simd::dispatch(ReadRows::<T>((self, slots, out.planes_mut())));
+    fn add(&self, slots: &[u8], a: &[f64], out: &mut HostBatch<T>) {
+        let rows = out.rows();
+        assert_eq!(
+            (slots.len(), a.len()),
+            (rows, rows),
+            "one slot and one factor a row"
+        );
+        simd::dispatch(AddRows::<T>((self, slots, a, out.planes_mut())));
     }
 }
 
 kernels! {
     SplitRows<'a, T>((&'a mut ByRows<T>, &'a [Split])) -> () = split_rows;
-    ReadRows<'a, T>((&'a ByRows<T>, &'a [u8], &'a mut [T])) -> () = read_rows;
+    AddRows<'a, T>((&'a ByRows<T>, &'a [u8], &'a [f64], &'a mut [T])) -> () = add_rows;
 }
 
 /// Values moved together.
@@ -69,6 +74,7 @@ fn split_rows<T: Real>((paths, splits): (&mut ByRows<T>, &[Split])) {
     };
     let blocks = dim.div_ceil(4);
     let piece = blocks.min(LANES);
+    let whole_tiles = blocks.is_multiple_of(TILE);
     let mut counters: Counters = [[0; LANES + TILE]; 4];
     let mut words = [[0; LANES / 2]; 4];
     let [mut a, mut b, mut c, mut d] = [[0.0_f32; LANES]; 4];
@@ -76,13 +82,26 @@ fn split_rows<T: Real>((paths, splits): (&mut ByRows<T>, &[Split])) {
     for group in splits.chunks(LANES / piece) {
         for from in (0..blocks).step_by(piece) {
             let n = piece.min(blocks - from);
-            for (i, split) in group.iter().enumerate() {
-                let row_group = (paths.first_row + split.row as u64) / sharing;
-                count(&mut counters, i * piece, (from, n), row_group, split.node);
-            }
             // Whole vectors, however long they are.
             let lanes = (group.len() * piece).next_multiple_of(2 * TILE);
-            words_listed(&paths.keys, &counters, lanes, &mut words);
+            for (i, split) in group.iter().enumerate() {
+                let row_group = (paths.first_row + split.row as u64) / sharing;
+                if whole_tiles {
+                    words_in_row(
+                        &paths.keys,
+                        (from, n),
+                        row_group,
+                        split.node,
+                        i * piece,
+                        &mut words,
+                    );
+                } else {
+                    count(&mut counters, i * piece, (from, n), row_group, split.node);
+                }
+            }
+            if !whole_tiles {
+                words_listed(&paths.keys, &counters, lanes, &mut words);
+            }
             pairs_to(&words[0], &words[1], 0, &mut a[..lanes], &mut b);
             pairs_to(&words[2], &words[3], 0, &mut c[..lanes], &mut d);
             interleave([&a, &b, &c, &d], &mut z);
@@ -97,11 +116,16 @@ fn split_rows<T: Real>((paths, splits): (&mut ByRows<T>, &[Split])) {
     }
 }
 
+/// The last counter word.
+#[inline(always)]
+fn last_word(row_group: u64) -> u64 {
+    u64::from(Purpose::Path as u32) | (row_group >> 32) << 8
+}
+
 /// The counters of blocks `from..from + n` of a row to lanes from `at` on.
 #[inline(always)]
 fn count(counters: &mut Counters, at: usize, (from, n): (usize, usize), row_group: u64, node: u32) {
-    let last = Purpose::Path as u32 | ((row_group >> 32) as u32) << 8;
-    let words = [from as u32, row_group as u32, node, last];
+    let words = [from as u32, row_group as u32, node, last_word(row_group) as u32];
     if n == 1 {
         for (counter, word) in counters.iter_mut().zip(words) {
             counter[at] = word;
@@ -114,6 +138,33 @@ fn count(counters: &mut Counters, at: usize, (from, n): (usize, usize), row_grou
             for (i, lane) in tile.iter_mut().enumerate() {
                 *lane = if k == 0 { word + (done + i) as u32 } else { word };
             }
+        }
+    }
+}
+
+/// The blocks `from..from + n` of a row, `n` a multiple of [`TILE`], to lanes from `at` on, packed as by [`super::words_down`].
+#[inline(always)]
+fn words_in_row(
+    keys: &philox::Keys,
+    (from, n): (usize, usize),
+    row_group: u64,
+    node: u32,
+    at: usize,
+    words: &mut Words,
+) {
+    let (node, last) = (u64::from(node), last_word(row_group));
+    for done in (0..n).step_by(TILE) {
+        let mut tile = [[0; TILE / 2]; 4];
+        for i in 0..TILE / 2 {
+            let even = (from + done + 2 * i) as u64;
+            let e = philox::wide_rounds(keys, [even, row_group, node, last]);
+            let o = philox::wide_rounds(keys, [even + 1, row_group, node, last]);
+            for w in 0..4 {
+                tile[w][i] = (e[w] & LOW_WORD) | o[w] << 32;
+            }
+        }
+        for (words, tile) in words.iter_mut().zip(&tile) {
+            *words[(at + done) / 2..].first_chunk_mut().expect("a tile") = *tile;
         }
     }
 }
@@ -153,62 +204,86 @@ fn interleave<T: Real, const N: usize, const M: usize>(planes: [&[T; N]; 4], out
 fn apply<T: Real>(split: &Split, z: &[f32], row: &mut [T], dim: usize, at: usize) {
     let (share, scale) = (T::from_f64(split.share), T::from_f64(split.scale));
     let place = |slot: u8| usize::from(slot) * dim + at;
+    let (whole, first_at, second_at) = (
+        place(split.whole),
+        split.first.map(place),
+        split.second.map(place),
+    );
     let (tiles, rest) = z.as_chunks::<TILE>();
     for (k, z) in tiles.iter().enumerate() {
-        let mut second: [T; TILE] = *row[place(split.whole) + k * TILE..]
-            .first_chunk()
-            .expect("a tile");
+        let mut second: [T; TILE] = *row[whole + k * TILE..].first_chunk().expect("a tile");
         let mut first = [T::ZERO; TILE];
         for i in 0..TILE {
             first[i] = share * second[i] + scale * T::from_f32(z[i]);
             second[i] -= first[i];
         }
-        for (slot, part) in [(split.first, &first), (split.second, &second)] {
-            if let Some(slot) = slot {
-                *row[place(slot) + k * TILE..].first_chunk_mut().expect("a tile") = *part;
+        for (to, part) in [(first_at, &first), (second_at, &second)] {
+            if let Some(to) = to {
+                *row[to + k * TILE..].first_chunk_mut().expect("a tile") = *part;
             }
         }
     }
     for (i, z) in rest.iter().enumerate() {
         let i = i + TILE * tiles.len();
-        let whole = row[place(split.whole) + i];
+        let whole = row[whole + i];
         let first = share * whole + scale * T::from_f32(*z);
-        for (slot, part) in [(split.first, first), (split.second, whole - first)] {
-            if let Some(slot) = slot {
-                row[place(slot) + i] = part;
+        for (to, part) in [(first_at, first), (second_at, whole - first)] {
+            if let Some(to) = to {
+                row[to + i] = part;
             }
         }
     }
 }
 
-/// Values of a row that are transposed together.
-const COLUMNS: usize = 64;
-
-/// Rows to planes. Sixteen rows are transposed by interleaving four at a time, twice; what is left over goes one by one.
+/// Multiples of rows to planes, sixteen values of sixteen rows at a time; what is left over goes one by one.
 #[inline(always)]
-fn read_rows<T: Real>((paths, slots, out): (&ByRows<T>, &[u8], &mut [T])) {
+fn add_rows<T: Real>((paths, slots, a, out): (&ByRows<T>, &[u8], &[f64], &mut [T])) {
     let (dim, rows) = (paths.dim, slots.len());
     let values = |row: usize| &paths.values[(row * paths.slots + usize::from(slots[row])) * dim..][..dim];
-    let (tiles, columns) = (rows / TILE * TILE, dim / COLUMNS * COLUMNS);
-    let mut once = [[T::ZERO; 4 * COLUMNS]; 4];
-    let mut twice = [T::ZERO; TILE * COLUMNS];
+    let (tiles, columns) = (rows / TILE * TILE, dim / TILE * TILE);
+    let [mut square, mut other] = [[T::ZERO; TILE * TILE]; 2];
     for r in (0..tiles).step_by(TILE) {
-        for d in (0..columns).step_by(COLUMNS) {
-            for (k, out) in once.iter_mut().enumerate() {
-                let four =
-                    [0, 4, 8, 12].map(|i| values(r + k + i)[d..].first_chunk::<COLUMNS>().expect("columns"));
-                interleave(four, out);
+        let mut factors = [T::ZERO; TILE];
+        let mut lines = [&paths.values[..0]; TILE];
+        for i in 0..TILE {
+            factors[i] = T::from_f64(a[r + i]);
+            lines[i] = values(r + i);
+        }
+        for d in (0..columns).step_by(TILE) {
+            for (line, tile) in lines.iter().zip(square.as_chunks_mut::<TILE>().0) {
+                *tile = *line[d..].first_chunk().expect("a tile");
             }
-            interleave(once.each_ref(), &mut twice);
-            for (i, tile) in twice.as_chunks::<TILE>().0.iter().enumerate() {
-                *out[(d + i) * rows + r..].first_chunk_mut().expect("a tile") = *tile;
+            // The position of a number has the row in its upper four bits, the value in its lower four: each step turns it by one bit.
+            for _ in 0..2 {
+                zip_halves(&square, &mut other);
+                zip_halves(&other, &mut square);
+            }
+            for (i, tile) in square.as_chunks::<TILE>().0.iter().enumerate() {
+                let out: &mut [T; TILE] = out[(d + i) * rows + r..].first_chunk_mut().expect("a tile");
+                for k in 0..TILE {
+                    out[k] += factors[k] * tile[k];
+                }
             }
         }
     }
     for row in 0..rows {
         let from = if row < tiles { columns } else { 0 };
-        for (d, value) in values(row).iter().enumerate().skip(from) {
-            out[d * rows + row] = *value;
+        if from == dim {
+            continue;
         }
+        let factor = T::from_f64(a[row]);
+        for (d, value) in values(row).iter().enumerate().skip(from) {
+            out[d * rows + row] += factor * *value;
+        }
+    }
+}
+
+/// The numbers of both halves in turn.
+#[inline(always)]
+fn zip_halves<T: Real>(x: &[T; TILE * TILE], out: &mut [T; TILE * TILE]) {
+    const HALF: usize = TILE * TILE / 2;
+    for i in 0..HALF {
+        out[2 * i] = x[i];
+        out[2 * i + 1] = x[HALF + i];
     }
 }

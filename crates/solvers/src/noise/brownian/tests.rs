@@ -185,15 +185,17 @@ fn splits_are_their_definition() {
                 }
             }
             let mut shift: Vec<u8> = (0..count).map(|row| (row % 3) as u8).collect();
+            let ones = vec![1.0; count];
             for _ in 0..SLOTS {
                 let mut out = like.clone();
                 let wanted: Vec<Vec<f64>> = (expected.iter().zip(&shift))
                     .map(|(slots, slot)| slots[usize::from(*slot)].clone())
                     .collect();
-                fast.read(&shift, &mut out);
+                fast.add(&shift, &ones, &mut out);
                 assert_eq!(rows(&out), wanted, "{dim} {first_row}");
                 if by_batches {
-                    slow.read(&shift, &mut out);
+                    out = like.clone();
+                    slow.add(&shift, &ones, &mut out);
                     assert_eq!(rows(&out), wanted, "{dim} {first_row} by batches");
                 }
                 shift.iter_mut().for_each(|slot| *slot = (*slot + 1) % SLOTS);
@@ -209,10 +211,15 @@ fn interval(first_row: u64, row: usize, count: usize, dim: usize, position: u32,
     let mut increments = noise.increments(&whole, 1).unwrap();
     increments.split(&[TREE.root(row, 0)]).unwrap();
     for level in 0..level {
-        let split = TREE.halving(row, level, position, 0, None);
+        let parts = if BrownianTree::in_second(position, level) {
+            (None, Some(0))
+        } else {
+            (Some(0), None)
+        };
+        let split = TREE.halving(row, level, position, 0, parts);
         increments.split(&[split]).unwrap();
     }
-    increments.read(&vec![0; count], &mut whole);
+    increments.add(&vec![0; count], &vec![1.0; count], &mut whole);
     (0..dim).map(|d| whole.plane(d)[row]).collect()
 }
 
@@ -232,13 +239,22 @@ fn walks_follow_the_path_of_the_tree() {
             .map(|row| 10f64.powf(-3.5 * chance(100 * rounds + row)))
             .collect();
         walk.narrow(&lengths).unwrap();
+        let mut ahead = like.clone();
+        walk.add_ahead(&[1.0; 9], &mut ahead);
         for (row, length) in lengths.iter().enumerate().filter(|(row, _)| !walk.is_done(*row)) {
-            assert!(walk.from(row) - walk.to(row) <= length * (1.0 + 1e-12));
-            assert!(walk.to(row) >= TREE.end && walk.is_last(row) == (walk.to(row) == TREE.end));
-            let expected = interval(first_row, row, count, dim, walk.position[row], walk.level[row]);
+            assert!(walk.from[row] - walk.to[row] <= length * (1.0 + 1e-12));
+            assert!(walk.to[row] >= TREE.end && walk.is_last(row) == (walk.to[row] == TREE.end));
+            let expected = interval(
+                first_row,
+                row,
+                count,
+                dim,
+                walk.places[row].position,
+                walk.places[row].level.into(),
+            );
             for (d, expected) in expected.iter().enumerate() {
                 assert_eq!(
-                    walk.ahead.plane(d)[row].to_bits(),
+                    ahead.plane(d)[row].to_bits(),
                     expected.to_bits(),
                     "{rounds} {row}"
                 );
@@ -247,8 +263,10 @@ fn walks_follow_the_path_of_the_tree() {
         let accept: Vec<bool> = (0..count)
             .map(|row| !walk.is_done(row) && chance(1_000_000 + 100 * rounds + row as u64) < 0.7)
             .collect();
-        walk.advance(&accept);
-        found_again += walk.missed.iter().filter(|missed| **missed).count();
+        for (row, _) in accept.iter().enumerate().filter(|(_, accept)| **accept) {
+            walk.advance(row);
+        }
+        found_again += walk.places.iter().filter(|place| place.missed).count();
     }
     assert!(rounds > 50 && found_again > 20, "{rounds} {found_again}");
 }

@@ -51,38 +51,24 @@ impl<S: State, F: Fn(&[Vec<f64>], usize) -> S> Suite<'_, F> {
         );
     }
 
-    /// The fused pass against the two that it stands for, with terms of either kind.
-    pub(super) fn steps_with_errors(&self) {
-        let states: Vec<S> = (0..5).map(|k| self.make(&self.data(k))).collect();
-        let [h, g] = [self.coefs(4), self.coefs(5)];
+    /// The norm of a difference, in one pass or in two.
+    pub(super) fn distances(&self) {
+        let states: Vec<S> = (0..3).map(|k| self.make(&self.data(k))).collect();
         let tol = Tolerance {
             atol: 0.25,
             rtol: 0.5,
         };
-        let coefs = [
-            Coef::PerRow(&h),
-            Coef::All(0.5),
-            Coef::PerRow(&g),
-            Coef::All(-0.75),
-        ];
-        for count in 0..=3 {
-            let terms: Vec<(Coef, &S)> = (0..count).map(|k| (coefs[k + 1], &states[k + 1])).collect();
-            let mut step = states[0].clone();
-            step.accumulate(coefs[0], &terms);
-            let mut difference = step.clone();
-            difference.axpy(Coef::All(-1.0), &states[4]);
-            let [mut expected, mut got] = [vec![f64::NAN; self.rows], vec![f64::NAN; self.rows]];
-            difference.error_rows(&states[1], &states[4], tol, &mut expected);
-            let mut fused = states[0].clone();
-            fused.accumulate_error(coefs[0], &terms, (&states[1], &states[4]), tol, &mut got);
-            self.close("accumulate_error", &fused, &read(&step), 8.0, 8.0);
-            for (row, (got, expected)) in got.iter().zip(&expected).enumerate() {
-                assert!(
-                    (got - expected).abs() <= 100.0 * self.epsilon * (1.0 + expected),
-                    "{}: row {row}: {got} for {expected}",
-                    self.name("errors of accumulate_error")
-                );
-            }
+        let mut difference = states[0].clone();
+        difference.axpy(Coef::All(-1.0), &states[2]);
+        let [mut expected, mut got] = [vec![f64::NAN; self.rows], vec![f64::NAN; self.rows]];
+        difference.error_rows(&states[1], &states[2], tol, &mut expected);
+        states[0].distance_rows(&states[1], &states[2], tol, &mut got);
+        for (row, (got, expected)) in got.iter().zip(&expected).enumerate() {
+            assert!(
+                (got - expected).abs() <= 100.0 * self.epsilon * (1.0 + expected),
+                "{}: row {row}: {got} for {expected}",
+                self.name("distance_rows")
+            );
         }
     }
 
