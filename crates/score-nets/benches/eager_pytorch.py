@@ -1,4 +1,5 @@
-"""The networks of the bench `networks` in eager PyTorch, written plainly: images a second beside those of Rust.
+"""The networks of the bench `networks` in eager PyTorch, written plainly: images a second beside those of Rust, in f32 and
+in autocast to bf16.
 
     python eager_pytorch.py [THREADS, 2] [SECONDS a figure, 5]
 
@@ -187,32 +188,39 @@ def measure(name, net, shape, batch):
     torch.manual_seed(0)
     x, z, times = torch.randn(batch, *shape), torch.randn(batch, *shape), torch.rand(batch) * 999
 
-    def step():
-        ((net(x, times) - z) ** 2).mean().backward()
+    def evaluate(bf16):
+        with torch.autocast("cpu", torch.bfloat16, enabled=bf16):
+            return net(x, times)
+
+    def step(bf16):
+        ((evaluate(bf16) - z) ** 2).mean().backward()
         with torch.no_grad():
             for p in net.parameters():
                 p -= 1e-3 * p.grad
                 p.grad = None
 
-    def forward():
+    def forward(bf16):
         with torch.no_grad():
-            net(x, times)
+            evaluate(bf16)
 
     count = sum(p.numel() for p in net.parameters())
     for what, run in [("training step", step), ("forward", forward)]:
-        run()
-        seconds, processor, end = [], [], time.perf_counter() + SECONDS
-        while time.perf_counter() < end or len(seconds) < 3:
-            start, before = time.perf_counter(), time.thread_time()
-            run()
-            seconds.append(time.perf_counter() - start)
-            processor.append(time.thread_time() - before)
-        seconds.sort()
-        processor.sort()
-        median, best = seconds[len(seconds) // 2], seconds[0]
-        print(f"{name} ({count} parameters, batch {batch}, {THREADS} threads) {what}: {batch / median:.0f} images/s "
-              f"(median {1e3 * median:.1f} ms; best {batch / best:.0f}; processor time of the calling thread "
-              f"{1e3 * processor[len(processor) // 2]:.1f} ms)", flush=True)
+        seconds, processor = {False: [], True: []}, {False: [], True: []}
+        run(False), run(True)
+        end = time.perf_counter() + 2 * SECONDS
+        # By turns, so that a machine that slows down slows both.
+        while time.perf_counter() < end or len(seconds[True]) < 3:
+            for bf16 in (False, True):
+                start, before = time.perf_counter(), time.thread_time()
+                run(bf16)
+                seconds[bf16].append(time.perf_counter() - start)
+                processor[bf16].append(time.thread_time() - before)
+        for bf16 in (False, True):
+            taken, own = sorted(seconds[bf16]), sorted(processor[bf16])
+            median, best = taken[len(taken) // 2], taken[0]
+            print(f"{name} ({count} parameters, batch {batch}, {THREADS} threads) {what}, {'bf16' if bf16 else 'f32'}: "
+                  f"{batch / median:.0f} images/s (median {1e3 * median:.1f} ms; best {batch / best:.0f}; processor time "
+                  f"of the calling thread {1e3 * own[len(own) // 2]:.1f} ms)", flush=True)
 
 
 print(f"torch {torch.__version__}, eager")

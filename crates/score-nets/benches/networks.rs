@@ -1,5 +1,5 @@
 //! Images a second of a training step (forward, backward, plain gradient descent) and of a forward pass without
-//! gradients, on the CPU. `benches/eager_pytorch.py` measures the same networks in eager PyTorch.
+//! gradients, on the CPU, in f32 and in bf16 (mixed precision) by turns. `benches/eager_pytorch.py` measures the same networks in eager PyTorch.
 //!
 //! ```text
 //! cargo bench -p score-nets --bench networks -- [THREADS, 2] [SECONDS a figure, 5]
@@ -10,7 +10,7 @@ use std::error::Error;
 use std::time::{Duration, Instant};
 
 use score_nets::diffusers::Unet2dConfig;
-use score_nets::{NcsnppConfig, NetConfig, NetError, UnetConfig};
+use score_nets::{Autocast, NcsnppConfig, NetConfig, NetError, Precision, ScoreNet, UnetConfig};
 use tch::{Device, Kind, Tensor, nn, no_grad};
 
 fn main() -> Result<(), Box<dyn Error>> {
@@ -76,6 +76,38 @@ fn main() -> Result<(), Box<dyn Error>> {
     Ok(())
 }
 
+/// One network in one precision.
+struct Measured {
+    precision: Precision,
+    vs: nn::VarStore,
+    net: Autocast,
+}
+
+impl Measured {
+    fn new(config: &NetConfig, shape: &[i64], precision: Precision) -> Result<Self, NetError> {
+        let vs = nn::VarStore::new(Device::Cpu);
+        let net = score_nets::seeded(0, || config.build(&vs.root(), shape))?;
+        Ok(Measured {
+            precision,
+            vs,
+            net: Autocast::new(net, precision),
+        })
+    }
+
+    fn step(&self, x: &Tensor, z: &Tensor, time: &Tensor) -> Result<(), NetError> {
+        let loss = (self.net.forward(x, time, true)? - z).square().mean(Kind::Float);
+        loss.f_backward()?;
+        no_grad(|| {
+            for mut tensor in self.vs.trainable_variables() {
+                let step = tensor.grad() * 1e-3;
+                let _ = tensor.g_sub_(&step);
+                tensor.zero_grad();
+            }
+        });
+        Ok(())
+    }
+}
+
 fn measure(
     name: &str,
     config: &NetConfig,
@@ -84,8 +116,8 @@ fn measure(
     threads: i32,
     seconds: f64,
 ) -> Result<(), NetError> {
-    let vs = nn::VarStore::new(Device::Cpu);
-    let net = score_nets::seeded(0, || config.build(&vs.root(), shape))?;
+    let nets = Precision::ALL.map(|precision| Measured::new(config, shape, precision));
+    let nets = nets.into_iter().collect::<Result<Vec<_>, _>>()?;
     let mut size = vec![batch];
     size.extend(shape);
     let (x, z, time) = score_nets::seeded(1, || {
@@ -97,49 +129,48 @@ fn measure(
         "{name} ({} parameters, batch {batch}, {threads} threads)",
         config.param_count(shape)?
     );
-    let mut parameters = vs.trainable_variables();
-    report(&format!("{title} training step"), batch, seconds, || {
-        let loss = (net.forward(&x, &time, true)? - &z).square().mean(Kind::Float);
-        loss.f_backward()?;
-        no_grad(|| {
-            for tensor in &mut parameters {
-                let step = tensor.grad() * 1e-3;
-                let _ = tensor.g_sub_(&step);
-                tensor.zero_grad();
-            }
-        });
-        Ok(())
+    report(&format!("{title} training step"), batch, seconds, &nets, |one| {
+        one.step(&x, &z, &time)
     })?;
-    report(&format!("{title} forward"), batch, seconds, || {
-        no_grad(|| net.forward(&x, &time, false)).map(drop)
+    report(&format!("{title} forward"), batch, seconds, &nets, |one| {
+        no_grad(|| one.net.forward(&x, &time, false)).map(drop)
     })
 }
 
+/// One line a precision. They take turns, so that a machine that slows down slows both.
 fn report(
     what: &str,
     batch: i64,
     seconds: f64,
-    mut run: impl FnMut() -> Result<(), NetError>,
+    nets: &[Measured],
+    mut run: impl FnMut(&Measured) -> Result<(), NetError>,
 ) -> Result<(), NetError> {
-    run()?;
-    let (mut taken, mut processor) = (Vec::new(), Vec::new());
-    let end = Instant::now() + Duration::from_secs_f64(seconds);
-    while Instant::now() < end || taken.len() < 3 {
-        let (start, before) = (Instant::now(), processor_time());
-        run()?;
-        taken.push(start.elapsed().as_secs_f64());
-        processor.extend(processor_time().zip(before).map(|(after, before)| after - before));
+    for one in nets {
+        run(one)?;
     }
-    taken.sort_by(f64::total_cmp);
-    processor.sort_by(f64::total_cmp);
-    let (median, best) = (taken[taken.len() / 2], taken[0]);
-    println!(
-        "{what}: {:.0} images/s (median {:.1} ms; best {:.0}; processor time of the calling thread {:.1} ms)",
-        batch as f64 / median,
-        1e3 * median,
-        batch as f64 / best,
-        1e3 * processor.get(processor.len() / 2).copied().unwrap_or(f64::NAN)
-    );
+    let mut all: Vec<(Vec<f64>, Vec<f64>)> = vec![Default::default(); nets.len()];
+    let end = Instant::now() + Duration::from_secs_f64(seconds * nets.len() as f64);
+    while Instant::now() < end || all[0].0.len() < 3 {
+        for (one, (taken, processor)) in nets.iter().zip(&mut all) {
+            let (start, before) = (Instant::now(), processor_time());
+            run(one)?;
+            taken.push(start.elapsed().as_secs_f64());
+            processor.extend(processor_time().zip(before).map(|(after, before)| after - before));
+        }
+    }
+    for (one, (taken, processor)) in nets.iter().zip(&mut all) {
+        taken.sort_by(f64::total_cmp);
+        processor.sort_by(f64::total_cmp);
+        let (median, best) = (taken[taken.len() / 2], taken[0]);
+        println!(
+            "{what}, {}: {:.0} images/s (median {:.1} ms; best {:.0}; processor time of the calling thread {:.1} ms)",
+            one.precision.name(),
+            batch as f64 / median,
+            1e3 * median,
+            batch as f64 / best,
+            1e3 * processor.get(processor.len() / 2).copied().unwrap_or(f64::NAN)
+        );
+    }
     Ok(())
 }
 

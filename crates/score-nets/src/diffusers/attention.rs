@@ -4,6 +4,7 @@ use tch::nn::Path;
 use tch::{TchError, Tensor};
 
 use super::layers::{GroupNorm, Linear};
+use crate::precision;
 
 /// Names of its parts before the library shared one attention among all its models, and since.
 pub(super) const OLD_NAMES: [(&str, &str); 4] = [
@@ -87,11 +88,11 @@ impl Attention {
                 .f_transpose(1, 2)
         };
         let (q, k, v) = (heads(&self.to_q)?, heads(&self.to_k)?, heads(&self.to_v)?);
-        let none: Option<&Tensor> = None;
-        let mixed = Tensor::f_scaled_dot_product_attention(&q, &k, &v, none, 0.0, false, None, false)?;
-        let mixed = mixed
-            .f_transpose(1, 2)?
-            .f_reshape([rows, positions, self.spec.inner()])?;
+        let mixed = precision::attention(&q, &k, &v)?.f_transpose(1, 2)?.f_reshape([
+            rows,
+            positions,
+            self.spec.inner(),
+        ])?;
         let out = self.to_out.forward(&mixed)?.f_transpose(1, 2)?;
         let mut out = out.f_reshape(size.as_slice())?.f_add(x)?;
         match self.spec.scale {

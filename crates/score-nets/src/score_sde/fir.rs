@@ -8,7 +8,8 @@ use crate::precision;
 /// The separable filter `k k^T` with `k` scaled to sum 1.
 ///
 /// The reference zero-fills to raise the resolution, pads, convolves with the filter and keeps every second value to
-/// lower it. Here the zeros are never written: doubling is the transpose of a convolution of stride 2.
+/// lower it. Here the zeros are never written: doubling is the transpose of a convolution of stride 2. Maps of bf16 are filtered in
+/// f32 and rounded: libtorch has no fast depthwise convolutions of bf16 for processors, forward and backward.
 #[derive(Debug)]
 pub struct Fir {
     /// `[1, 1, taps, taps]`, f32, as a convolution in the sense of signal processing has it.
@@ -55,9 +56,10 @@ impl Fir {
     /// # Errors
     /// When libtorch fails.
     pub fn upsample(&self, x: &Tensor) -> Result<Tensor, TchError> {
-        let channels = x.size4()?.1;
+        let (kind, channels) = (x.f_kind()?, x.size4()?.1);
+        let x = precision::widened(x)?;
         // Four times the filter: three of four values of the zero-filled map are 0.
-        let weight = self.depthwise(&self.kernel, 4.0, channels, x)?;
+        let weight = self.depthwise(&self.kernel, 4.0, channels, &x)?;
         // What the transpose of the convolution has beyond the output, before and after.
         let before = self.taps - 2 - half(self.taps - 1);
         let after = half(self.taps - 1);
@@ -71,7 +73,7 @@ impl Fir {
             channels,
             [1, 1],
         )?;
-        pad(&up, [both - before, both - after])
+        pad(&up, [both - before, both - after])?.f_to_kind(kind)
     }
 
     /// A correlation with `weight`, `[output, input, size, size]`, and half the height and width: filtered, then every
@@ -100,18 +102,20 @@ impl Fir {
 
     /// Pads (or cuts, where negative) both axes, convolves, keeps every `stride`-th value.
     fn filter(&self, x: &Tensor, padding: [i64; 2], stride: i64) -> Result<Tensor, TchError> {
-        let channels = x.size4()?.1;
-        let weight = self.depthwise(&self.reversed, 1.0, channels, x)?;
+        let (kind, channels) = (x.f_kind()?, x.size4()?.1);
+        let x = precision::widened(x)?;
+        let weight = self.depthwise(&self.reversed, 1.0, channels, &x)?;
         let both = padding[0].min(padding[1]).max(0);
-        let padded = pad(x, [padding[0] - both, padding[1] - both])?;
-        padded.f_conv2d(
+        let padded = pad(&x, [padding[0] - both, padding[1] - both])?;
+        let filtered = padded.f_conv2d(
             &weight,
             None::<Tensor>,
             [stride, stride],
             [both, both],
             [1, 1],
             channels,
-        )
+        )?;
+        filtered.f_to_kind(kind)
     }
 
     fn depthwise(

@@ -158,6 +158,33 @@ fn samples_do_not_depend_on_the_batch_and_move_towards_the_data() {
         &["--n", "300", "--seed", "6", "--sampler.steps", "20"],
     );
     assert!((&whole - &other).iter().all(|d| d.abs() > 0.0));
+    // f32 unless bf16 is asked for, which leads the same noise to nearly the same points.
+    let precise = ["f32", "bf16"].map(|precision| {
+        let args = [
+            "--n",
+            "300",
+            "--seed",
+            "5",
+            "--sampler.steps",
+            "20",
+            "--precision",
+            precision,
+        ];
+        draw(&format!("{precision}.npy"), &args).1
+    });
+    assert_eq!(precise[0], whole);
+    let difference = (&precise[1] - &whole)
+        .mapv(|d| d * d)
+        .mean()
+        .expect("points")
+        .sqrt();
+    println!("bf16 moves samples by {difference}");
+    assert!(difference > 1e-5 && difference < 0.05, "{difference}");
+    let said = fails(
+        place.command(&["sample", "--run", "run", "--precision", "fp16"]),
+        2,
+    );
+    assert!(said.contains("precisions are f32 and bf16"), "{said}");
 
     // Nearer to the data than the prior, a Gaussian of the data's own mean and standard deviation, is.
     let config = train::config::load_file(&place.path("run/config.toml"), &[])
