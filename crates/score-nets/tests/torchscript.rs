@@ -7,7 +7,7 @@ use score_nets::weights::pytorch::read_tensors;
 use score_nets::weights::{TorchScriptNet, WeightsError};
 use score_nets::{NetError, NetScore, ScoreNet, TensorState};
 use sde_core::Sde;
-use sde_core::precond::PrecondConfig;
+use sde_core::precond::{PrecondConfig, RawTable};
 use sde_core::sde::Vp;
 use solvers::{Coef, ScoreFn, ScoreVjp};
 use tch::{Device, Kind, Tensor};
@@ -57,10 +57,7 @@ fn output_and_gradient_are_those_of_the_module() {
 fn a_module_is_a_score_function() {
     let net = TorchScriptNet::load(&fixture("small.pt"), Device::Cpu).expect("loads");
     let vp: Arc<dyn Sde> = Arc::new(Vp::linear(0.1, 20.0).expect("a process"));
-    let precond = PrecondConfig::RawEps {
-        time_input: None,
-        labels: None,
-    };
+    let precond = PrecondConfig::RawEps(RawTable::default());
     let score_fn = NetScore::new(&net, precond.build(Arc::clone(&vp)).expect("builds"));
     let state = |tensor: Tensor| TensorState::new(tensor).expect("a state");
     let (x, v) = (state(facts("x")), state(facts("cotangent")));
