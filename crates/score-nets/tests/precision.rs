@@ -116,7 +116,6 @@ fn bf16_is_near_f32_and_is_not_f32_for_every_network() {
             "{name}: {products} products, off by {far:.4} (gradient {far_gradient:.4}, of x {far_x:.4}), allowed {:.4}",
             bound(products)
         );
-        println!("{shown}");
         assert!(far > ROUNDING / 8.0, "{shown}");
         assert!(far <= bound(products), "{shown}");
         assert!(far_gradient.max(far_x) <= 1.5 * bound(products), "{shown}");

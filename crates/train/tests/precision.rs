@@ -76,7 +76,6 @@ fn bf16_learns_as_f32_does() {
             "{name}: {:.4} to {end_f32:.4} in f32, {end_bf16:.4} in bf16; the first losses differ by {first:.1e}",
             of_f32[0]
         );
-        println!("{shown}");
         assert_ne!(of_f32, of_bf16, "{name}: the option is ignored");
         assert!(first < 1.0 / 256.0, "{shown}");
         assert!(end_f32 < 0.7 * of_f32[0], "{shown}");

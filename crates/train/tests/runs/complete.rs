@@ -178,7 +178,6 @@ fn samples_do_not_depend_on_the_batch_and_move_towards_the_data() {
         .mean()
         .expect("points")
         .sqrt();
-    println!("bf16 moves samples by {difference}");
     assert!(difference > 1e-5 && difference < 0.05, "{difference}");
     let said = fails(
         place.command(&["sample", "--run", "run", "--precision", "fp16"]),
