@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use crate::failure::Outcome;
 use crate::libtorch::Found;
-use crate::{libtorch, process, readme, tidy};
+use crate::{libtorch, process, reader, readme, tidy};
 
 /// The crates that link libtorch. They are built in release mode only, so that the C++ wrappers are compiled
 /// once for the program, the tests, clippy and the documentation.
@@ -22,6 +22,9 @@ pub fn test(root: &Path) -> Outcome<()> {
     step("tests of the crates with libtorch", || {
         // Examples are built as well, since no kind of target is chosen; documentation tests come below.
         let mut cargo = tensor_cargo(root, &found);
+        if let Some(folder) = reader::find() {
+            cargo.env("TENSORBOARD_FOLDER", folder);
+        }
         process::run(cargo.args(["test", "--release"]).args(TENSOR_CRATES).args([
             "--lib",
             "--bins",

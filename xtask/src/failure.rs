@@ -57,6 +57,11 @@ impl Failure {
         }
     }
 
+    /// What failed, in one line.
+    pub fn message(&self) -> &str {
+        &self.message
+    }
+
     /// The process's exit code.
     pub fn exit_code(&self) -> u8 {
         self.exit_code

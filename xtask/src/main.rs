@@ -9,6 +9,7 @@ mod doctor;
 mod failure;
 mod libtorch;
 mod process;
+mod reader;
 mod readme;
 mod sde;
 mod tidy;

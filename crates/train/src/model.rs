@@ -10,6 +10,7 @@ use tch::nn::VarStore;
 
 use crate::cli::{Place, load_run};
 use crate::data::sets::find_set;
+use crate::ema::snapshots;
 use crate::sample::Told;
 use crate::{RunConfig, TrainError, checkpoint::Store};
 
@@ -61,7 +62,8 @@ impl OpenModel {
         })
     }
 
-    /// Opens the averaged weights of the newest whole checkpoint of a run.
+    /// Opens the averaged weights of the newest whole checkpoint of a run: the exponential average, or that of the length
+    /// `config.ema.length`.
     ///
     /// # Errors
     /// The run has no whole checkpoint, or its data set is not at hand (which says what the values mean).
@@ -82,6 +84,10 @@ impl OpenModel {
             });
         };
         weights::load(&checkpoint.join("ema.safetensors"), &named_tensors(&vs))?;
+        if let Some(length) = config.ema.length {
+            let into = score_nets::named_parameters(&vs);
+            snapshots::rebuild(run, &config.ema.power, length, state.ema_updates, &into)?;
+        }
         let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
         let licence = match find_set(data.name()) {
             Ok(set) => format!("not stated; data: {}", set.licence),

@@ -237,6 +237,25 @@ fn the_same_seed_gives_the_same_run_and_another_another() {
     assert_ne!(run(1), run(2));
 }
 
+/// Four batches of 16 are one of 64: the same rows, times and noise, up to the order of sums.
+#[test]
+fn gradients_of_several_batches_are_those_of_one() {
+    let run = |batch: u64, accumulate: u64| {
+        let mut config = config(8);
+        (config.train.batch, config.train.accumulate) = (batch, accumulate);
+        let mut trainer = trainer(&config);
+        trainer.fit(&mut []).expect("trains");
+        assert_eq!((trainer.state().step, trainer.state().images), (8, 8 * 64));
+        weights(&trainer)
+    };
+    let (pieces, whole) = (run(16, 4), run(64, 1));
+    let pairs = pieces.iter().flatten().zip(whole.iter().flatten());
+    let off = pairs.map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+    assert!(off < 2e-6, "{off}");
+    let other = run(32, 2);
+    assert_ne!(other, pieces, "sums in another order");
+}
+
 #[test]
 fn a_batch_larger_than_the_data_is_refused() {
     let mut config = config(1);

@@ -17,7 +17,7 @@ pub struct Snapshot {
     pub net: Vec<(String, Tensor)>,
     /// The same with averaged weights.
     pub ema: Vec<(String, Tensor)>,
-    /// `first.NAME` and `second.NAME`: moments of the optimiser.
+    /// `first.NAME` and `second.NAME`: moments of the optimiser; `power0.NAME` and so on: power-function averages, if any.
     pub optim: Vec<(String, Tensor)>,
     /// The counters.
     pub state: RunState,

@@ -35,7 +35,7 @@ pub(super) enum Command {
     /// Draw samples from a trained model
     #[command(
         override_usage = "sde sample --run RUN_DIR|--model DIR [OPTIONS] [--sampler.KEY VALUE]... [--condition.KEY VALUE]...",
-        after_help = "Any key of the sampler and of the conditions can be given as an argument, for example --sampler.steps 100, or\n--condition.labels [7] --condition.guidance_scale 2 for a network that knows classes, or --condition.vectors FILE.npy\n(one row a sample, in turn) and --condition.images FILE.npy for one that is told vectors or images."
+        after_help = "Any key of the sampler and of the conditions can be given as an argument, for example --sampler.steps 100, or\n--condition.labels [7] --condition.guidance_scale 2 for a network that knows classes, or --condition.vectors FILE.npy\n(one row a sample, in turn) and --condition.images FILE.npy for one that is told vectors or images. A run trained with ema.power\ntakes --ema.length VALUE, the length of the average to sample with."
     )]
     Sample(SampleArgs),
     /// List, describe and fetch data sets
@@ -164,19 +164,18 @@ pub struct SampleArgs {
 }
 
 impl SampleArgs {
-    /// Refuses overrides of anything but the sampler and the conditions.
+    /// Refuses overrides of anything but the sampler, the conditions and, for a run, the length of its average.
     ///
     /// # Errors
     /// [`TrainError::Usage`].
     pub fn check(&self) -> Result<(), TrainError> {
-        match self
-            .overrides
-            .iter()
-            .find(|o| !["sampler", "condition"].contains(&o.key.split('.').next().unwrap_or_default()))
-        {
+        match self.overrides.iter().find(|o| match o.key.as_str() {
+            "ema.length" => self.place.run.is_none(),
+            key => !["sampler", "condition"].contains(&key.split('.').next().unwrap_or_default()),
+        }) {
             None => Ok(()),
             Some(other) => Err(TrainError::Usage(format!(
-                "{}: a trained model keeps its configuration; sde sample takes --sampler.KEY VALUE and --condition.KEY VALUE only",
+                "{}: a trained model keeps its configuration; sde sample takes --sampler.KEY VALUE and --condition.KEY VALUE only, and of a run --ema.length VALUE",
                 other.argument
             ))),
         }

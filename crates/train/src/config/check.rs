@@ -6,6 +6,7 @@ use solvers::HostBatch;
 
 use super::{LossConfig, RunConfig, Sources};
 use crate::TrainError;
+use crate::ema::power::LONGEST;
 
 impl RunConfig {
     /// Checks every value that can be checked without the data, the device and the network.
@@ -52,6 +53,18 @@ impl RunConfig {
                 "need a number in [0, 1]",
             ),
             range("ema.decay", e.decay, (0.0..1.0).contains(&e.decay), UNIT),
+            range(
+                "ema.power",
+                format!("{:?}", e.power),
+                e.power.iter().all(|length| *length > 0.0 && *length <= LONGEST),
+                "need lengths above 0 and up to 0.288, parts of the run",
+            ),
+            range(
+                "ema.length",
+                shown(e.length),
+                e.length.is_none_or(|length| length > 0.0 && length <= LONGEST),
+                "need a length above 0 and up to 0.288, a part of the run",
+            ),
             range(
                 "train.images",
                 shown(t.images),
@@ -102,6 +115,12 @@ impl RunConfig {
                 "need two noise levels, the smaller first",
             ),
             range("train.batch", t.batch, t.batch > 0, "need 1 or more"),
+            range(
+                "train.accumulate",
+                t.accumulate,
+                (1..=1 << 20).contains(&t.accumulate),
+                "need 1 or more batches a step, at most 2^20",
+            ),
             range("train.keep", t.keep, t.keep > 0, "need 1 or more"),
             range("log.every", self.log.every, self.log.every > 0, "need 1 or more"),
         ];

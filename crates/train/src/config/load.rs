@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::{RunConfig, Source, Sources, keys};
+use super::{RunConfig, Source, Sources, defaults, keys};
 use crate::TrainError;
 
 /// `--KEY.PATH VALUE` of the command line.
@@ -91,9 +91,10 @@ pub fn load_text(text: &str, file: &Path, overrides: &[Override]) -> Result<Load
         expand_kinds(&mut table, &mut sources);
     }
     one_budget(&mut table, &mut sources)?;
-    default_scaling(&mut table, &mut sources);
-    default_net(&mut table, &mut sources);
-    absolute_path(&mut table, &sources, file);
+    defaults::scaling(&mut table, &mut sources);
+    defaults::net(&mut table, &mut sources);
+    defaults::absolute_paths(&mut table, &sources, file);
+    defaults::largest_noise(&mut table, &mut sources)?;
     let mut config = keys::decode(&mut table, &mut sources, &changed, &mut notes)?;
     config.sde = config.sde.resolved();
     config.check(&sources)?;
@@ -277,73 +278,4 @@ fn one_budget(table: &mut Table, sources: &mut Sources) -> Result<(), TrainError
         );
     }
     Ok(())
-}
-
-/// The kind of network follows the shape of the data unless the configuration names one.
-fn default_net(table: &mut Table, sources: &mut Sources) {
-    let data = table
-        .get("data")
-        .and_then(|t| t.get("kind"))
-        .and_then(Value::as_str)
-        .unwrap_or("digits");
-    let kind = match data {
-        "csv" | "synthetic-1d" => "unet1d",
-        "toy-2d" => "mlp",
-        _ => "unet2d",
-    };
-    let text = format!("the default for data.kind = \"{data}\"");
-    let net = table.entry("net").or_insert_with(|| Value::Table(Table::new()));
-    if let Some(net) = net.as_table_mut()
-        && !net.contains_key("kind")
-    {
-        net.insert("kind".to_string(), Value::from(kind));
-        sources.set("net.kind".to_string(), Source::Default(text));
-    }
-}
-
-/// A path in a file is relative to the file's folder, or else to the current one, as is a path in an argument. The
-/// resolved configuration has it absolute, so that it holds from everywhere.
-fn absolute_path(table: &mut Table, sources: &Sources, file: &Path) {
-    let Some(Value::String(text)) = table.get_mut("data").and_then(|d| d.get_mut("path")) else {
-        return;
-    };
-    let given = Path::new(text.as_str());
-    if given.as_os_str().is_empty() {
-        return;
-    }
-    let mut path = given.to_path_buf();
-    if let (Source::File { .. }, Some(folder)) = (sources.get("data.path"), file.parent())
-        && folder.join(given).exists()
-    {
-        path = folder.join(given);
-    }
-    let whole = path.canonicalize().or_else(|_| std::path::absolute(&path));
-    if let Ok(path) = whole.map(|p| p.to_string_lossy().into_owned()) {
-        *text = path;
-    }
-}
-
-/// Images of a VE model live in [0, 1] unless the configuration says otherwise (Song et al. 2021, appendix C).
-fn default_scaling(table: &mut Table, sources: &mut Sources) {
-    let kind = |name: &str| {
-        table
-            .get(name)
-            .and_then(|t| t.get("kind"))
-            .and_then(Value::as_str)
-    };
-    let ve = kind("sde") == Some("ve");
-    let images = kind("data").is_none_or(|k| ["digits", "mnist", "fashion-mnist"].contains(&k));
-    if !(ve && images) {
-        return;
-    }
-    let data = table
-        .entry("data")
-        .or_insert_with(|| Value::Table(Table::from_iter([("kind".to_string(), Value::from("digits"))])));
-    if let Some(data) = data.as_table_mut()
-        && !data.contains_key("scaling")
-    {
-        data.insert("scaling".to_string(), Value::from("unit"));
-        let text = "the default for sde.kind = \"ve\"".to_string();
-        sources.set("data.scaling".to_string(), Source::Default(text));
-    }
 }

@@ -6,6 +6,7 @@
 
 mod check;
 mod condition;
+mod defaults;
 mod keys;
 mod load;
 mod source;

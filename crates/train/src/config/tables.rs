@@ -112,6 +112,13 @@ pub struct EmaConfig {
     pub decay: f64,
     /// Whether the decay starts as `min(decay, (1 + n) / (10 + n))` at step n.
     pub warmup: bool,
+    /// Lengths, as parts of the run, of power-function averages kept besides, from which one of any length can be made afterwards
+    /// (Karras et al. 2024, arXiv:2312.02696), each above 0 and up to 0.288; they recommend `[0.05, 0.1]`. A snapshot of each is
+    /// kept at every checkpoint.
+    pub power: Vec<f64>,
+    /// Length of such an average that `sde sample` and the other commands on a run take instead of the exponential one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub length: Option<f64>,
 }
 
 impl Default for EmaConfig {
@@ -119,6 +126,8 @@ impl Default for EmaConfig {
         EmaConfig {
             decay: 0.999,
             warmup: true,
+            power: Vec::new(),
+            length: None,
         }
     }
 }
@@ -143,6 +152,9 @@ pub struct TrainConfig {
     /// Of the network in training steps: `f32`, or `bf16` for products and convolutions ([`score_nets::precision`]). Weights,
     /// gradients, optimiser, validation and samples are f32 either way.
     pub precision: Precision,
+    /// Batches whose gradients are averaged before the weights change, 1 or more: a step then sees `batch * accumulate` rows in
+    /// the memory of `batch`.
+    pub accumulate: u64,
     /// Steps between checkpoints; 0 saves at the end only.
     pub checkpoint_every: u64,
     /// How many of the newest checkpoints stay, 1 or more.
@@ -164,6 +176,7 @@ impl Default for TrainConfig {
             steps: None,
             seconds: None,
             batch: 128,
+            accumulate: 1,
             precision: Precision::F32,
             checkpoint_every: 500,
             keep: 2,
@@ -208,10 +221,15 @@ pub enum Budget {
 pub struct LogConfig {
     /// Steps between lines of `metrics.jsonl`, 1 or more.
     pub every: u64,
+    /// Whether the event file gets histograms of the weights at every checkpoint.
+    pub histograms: bool,
 }
 
 impl Default for LogConfig {
     fn default() -> Self {
-        LogConfig { every: 10 }
+        LogConfig {
+            every: 10,
+            histograms: true,
+        }
     }
 }

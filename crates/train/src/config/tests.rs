@@ -60,7 +60,7 @@ fn unknown_keys_name_the_nearest_and_the_place() {
     let far = load("", &[("log.zzzz", "3")]).unwrap_err().to_string();
     assert_eq!(
         far,
-        "log.zzzz: unknown key; the nearest is log.every; known here: every (argument --log.zzzz 3)"
+        "log.zzzz: unknown key; the nearest is log.histograms; known here: every, histograms (argument --log.zzzz 3)"
     );
 }
 

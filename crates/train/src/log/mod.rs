@@ -4,6 +4,6 @@ pub mod events;
 pub mod metrics;
 pub mod progress;
 
-pub use events::EventLog;
+pub use events::{EventLog, Histogram};
 pub use metrics::{MetricsLog, Record};
 pub use progress::ProgressReport;

@@ -63,9 +63,13 @@ pub(super) fn add(
         Budget::Seconds(seconds) => format!("{} seconds", digits(seconds)),
     };
     page = page.text(&format!(
-        "A score-based generative model of the data set {}, trained in batches of {} with a budget of {budget}.",
+        "A score-based generative model of the data set {}, trained in batches of {}{} with a budget of {budget}.",
         config.data.kind(),
         count(config.train.batch),
+        match config.train.accumulate {
+            1 => String::new(),
+            batches => format!(", {} of them a step,", count(batches)),
+        },
     ));
     page = page.numbers(&numbers);
     if newest.found.is_none() {

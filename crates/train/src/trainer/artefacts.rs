@@ -1,7 +1,7 @@
 //! The files at the end of a run and the grids on the way: samples as arrays and as a picture, the loss curve, the page.
 
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use ndarray::{Array4, ArrayD, IxDyn};
 use report::image::{GridOptions, grid_png};
@@ -21,6 +21,8 @@ use crate::sample::{SampleOptions, Samples};
 
 /// Name of the file with the samples of the end of a run.
 pub const SAMPLES_FILE: &str = "samples.npz";
+/// Name of the file with a picture of them.
+pub const PICTURE_FILE: &str = "samples.png";
 /// Cells in a picture of samples, at most.
 const CELLS: usize = 256;
 /// Cells of the grids drawn while training.
@@ -54,7 +56,7 @@ pub fn write_all(
             &samples,
             trainer.data().scaling(),
             CELLS,
-            &run_dir.join("samples.png"),
+            &run_dir.join(PICTURE_FILE),
         )?;
     }
     if !samples.stopped {
@@ -63,11 +65,16 @@ pub fn write_all(
     Ok(samples)
 }
 
-/// Draws `samples/step_*.png` with the averaged weights: the same noise each time, so that cells can be followed.
+/// Draws `samples/step_*.png` with the averaged weights: the same noise each time, so that cells can be followed. Says where it lies;
+/// `None` if the draw was stopped.
 ///
 /// # Errors
 /// The sampler fails, or the file cannot be written.
-pub fn write_grid(trainer: &mut Trainer, run_dir: &Path, stop: &StopFlag) -> Result<(), TrainError> {
+pub fn write_grid(
+    trainer: &mut Trainer,
+    run_dir: &Path,
+    stop: &StopFlag,
+) -> Result<Option<PathBuf>, TrainError> {
     let folder = run_dir.join("samples");
     fs::create_dir_all(&folder).map_err(TrainError::io("create", &folder))?;
     let sampler = trainer.sampler()?;
@@ -78,10 +85,11 @@ pub fn write_grid(trainer: &mut Trainer, run_dir: &Path, stop: &StopFlag) -> Res
     };
     let samples = trainer.sample_with(sampler.as_ref(), what, stop, &mut |_| {})?;
     if samples.stopped {
-        return Ok(());
+        return Ok(None);
     }
     let path = folder.join(format!("step_{:08}.png", trainer.state().step));
-    write_picture(&samples, trainer.data().scaling(), CELLS, &path)
+    write_picture(&samples, trainer.data().scaling(), CELLS, &path)?;
+    Ok(Some(path))
 }
 
 /// Writes samples as `.npz` (`arr_0`) or, by the name, `.npy`: images as `uint8` NHWC, everything else as `float32`

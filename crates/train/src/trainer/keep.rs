@@ -4,13 +4,15 @@ use std::path::Path;
 
 use score_nets::{TensorState, weights};
 use solvers::Sampler;
-use tch::Tensor;
+use tch::{Device, Tensor};
 
 use super::Trainer;
 use super::signals::StopFlag;
 use crate::TrainError;
 use crate::checkpoint::{RunState, Snapshot, TENSOR_FILES};
 use crate::config::ConditionConfig;
+use crate::ema::snapshots;
+use crate::log::Histogram;
 use crate::sample::{Model, SampleOptions, Samples, Told};
 
 impl Trainer {
@@ -35,6 +37,9 @@ impl Trainer {
         };
         let mut optim = prefixed("first", first);
         optim.extend(prefixed("second", second));
+        for (number, average) in self.power.averages().iter().enumerate() {
+            optim.extend(prefixed(&format!("power{number}"), average));
+        }
         let mut state = self.state.clone();
         state.optim_updates = self.optim.updates();
         state.ema_updates = self.ema.updates();
@@ -70,6 +75,39 @@ impl Trainer {
         self.state = state.clone();
         self.bad_streak = 0;
         Ok(())
+    }
+
+    /// Writes the power-function averages as they are now into the folder of the run, if any are kept.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn write_power_averages(&self, run: &Path) -> Result<(), TrainError> {
+        let averages = self.power.averages();
+        if averages.is_empty() || self.ema.updates() == 0 {
+            return Ok(());
+        }
+        let profiles: Vec<_> = averages
+            .iter()
+            .map(|flat| self.params.named_views(flat))
+            .collect();
+        snapshots::write(run, self.ema.updates(), &profiles)
+    }
+
+    /// How the values of every parameter are spread.
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn histograms(&self) -> Result<Vec<(String, Histogram)>, TrainError> {
+        let mut all = Vec::new();
+        for (name, tensor) in self.params.named_views(self.params.values()) {
+            let mut values = vec![0.0_f32; tensor.numel()];
+            tensor
+                .f_to_device(Device::Cpu)
+                .and_then(|host| host.f_contiguous()?.f_copy_data(&mut values, tensor.numel()))
+                .map_err(TrainError::tensor("the weights"))?;
+            all.extend(Histogram::of(&values).map(|one| (format!("weights/{name}"), one)));
+        }
+        Ok(all)
     }
 
     /// Loss of the averaged weights on the held-out rows; `None` where none are held out, and where it is not finite.

@@ -79,6 +79,10 @@ pub fn run(
         summary.val_loss = trainer.validation_loss()?;
         let started = Instant::now();
         let samples = artefacts::write_all(trainer, sampler.as_ref(), folder.path(), options)?;
+        if samples.rows() > 0 && !samples.stopped {
+            let picture = folder.path().join(artefacts::PICTURE_FILE);
+            run.events.picture(trainer.state().step, "samples", &picture)?;
+        }
         summary.sample_seconds = started.elapsed().as_secs_f64();
         summary.nfe = samples.nfe;
         summary.samples = samples.rows() as u64;
@@ -138,7 +142,13 @@ impl<'a> Run<'a> {
         }
         Environment::here(trainer.device).write(folder.path())?;
         let metrics = MetricsLog::open(folder.path(), trainer.state().step)?;
-        let events = EventLog::new(folder.path(), trainer.state().step);
+        let mut events = EventLog::new(folder.path(), trainer.state().step);
+        if saved.is_none() && trainer.fraction(trainer.config().train.budget(), 0.0) < 1.0 {
+            // Indented by four: a block of code in Markdown.
+            let config = trainer.config().to_toml()?;
+            let lines: Vec<String> = config.lines().map(|line| format!("    {line}")).collect();
+            events.text(0, "config", &lines.join("\n"))?;
+        }
         let seconds_before = if saved.is_some() { folder.seconds() } else { 0.0 };
         let (now, images) = (Instant::now(), trainer.state().images);
         Ok(Self {
@@ -192,7 +202,8 @@ impl<'a> Run<'a> {
                 .map(|h| h.after_step(trainer.state(), &metrics))
                 .collect();
             stopped = actions.contains(&Action::Stop);
-            if due(checkpoint_every, step) || actions.contains(&Action::Save) {
+            let asked = actions.contains(&Action::Save) || options.stop.take_save();
+            if due(checkpoint_every, step) || asked {
                 self.save(trainer)?;
             }
             if due(sample_every, step) || actions.contains(&Action::Sample) {
@@ -204,7 +215,9 @@ impl<'a> Run<'a> {
                             .progress
                             .say(&format!("warning: no sample grid at step {step}: {error}"));
                     }
-                    drawn => drawn?,
+                    Err(error) => return Err(error),
+                    Ok(None) => {}
+                    Ok(Some(path)) => self.events.picture(step, "samples", &path)?,
                 }
                 self.paused += before.elapsed();
                 self.last_line.0 += before.elapsed();
@@ -240,7 +253,11 @@ impl<'a> Run<'a> {
             return Ok(false);
         }
         self.metrics.sync()?;
+        if trainer.config().log.histograms {
+            self.events.histograms(step, &trainer.histograms()?)?;
+        }
         self.events.sync()?;
+        trainer.write_power_averages(self.folder.path())?;
         self.store.save(&trainer.snapshot())?;
         self.folder.write_seconds(self.seconds())?;
         self.saved = Some(step);

@@ -5,22 +5,31 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use crate::TrainError;
 
-/// A request to stop, shared between the handlers and the loop.
+/// Requests to stop and to save, shared between the handlers and the loop.
 #[derive(Debug, Clone, Default)]
-pub struct StopFlag(Arc<AtomicBool>);
+pub struct StopFlag {
+    stop: Arc<AtomicBool>,
+    save: Arc<AtomicBool>,
+}
 
 impl StopFlag {
     /// Whether to stop.
     pub fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed)
     }
 
     /// Asks to stop.
     pub fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
+        self.stop.store(true, Ordering::Relaxed);
     }
 
-    /// Lets Ctrl-C (SIGINT) and SIGTERM set the flag; the second one does no more than the first. A file that
+    /// Whether a checkpoint was asked for since this was last called.
+    pub fn take_save(&self) -> bool {
+        self.save.swap(false, Ordering::Relaxed)
+    }
+
+    /// Lets Ctrl-C (SIGINT) and SIGTERM set the flag; the second one does no more than the first. SIGUSR1 asks
+    /// for a checkpoint, after which training goes on. A file that
     /// would grow past the size limit of the process gives an error instead of ending it (SIGXFSZ).
     ///
     /// # Errors
@@ -32,10 +41,13 @@ impl StopFlag {
                 .map(|_| ())
                 .map_err(|source| TrainError::Signal { source })
         };
-        register(signal_hook::consts::SIGINT, &flag.0)?;
-        register(signal_hook::consts::SIGTERM, &flag.0)?;
+        register(signal_hook::consts::SIGINT, &flag.stop)?;
+        register(signal_hook::consts::SIGTERM, &flag.stop)?;
         #[cfg(unix)]
-        register(SIGXFSZ, &Arc::new(AtomicBool::new(false)))?;
+        {
+            register(signal_hook::consts::SIGUSR1, &flag.save)?;
+            register(SIGXFSZ, &Arc::new(AtomicBool::new(false)))?;
+        }
         Ok(flag)
     }
 }

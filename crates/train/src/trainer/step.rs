@@ -14,7 +14,7 @@ use super::hook::{Action, Hook, StepMetrics};
 use super::order::Order;
 use crate::checkpoint::RunState;
 use crate::config::{Budget, LossConfig, NetConfig, Source};
-use crate::ema::Ema;
+use crate::ema::{Ema, PowerAverages};
 use crate::loss::{DrawSource, Dsm, Loss, PatchLoss};
 use crate::optim::{AdamW, AdamWConfig, FlatParams, Progress, learning_rate};
 use crate::{Dataset, RunConfig, TrainError, Visit};
@@ -41,6 +41,7 @@ pub struct Trainer {
     pub(super) buffers: Vec<(String, Tensor)>,
     pub(super) optim: AdamW,
     pub(super) ema: Ema,
+    pub(super) power: PowerAverages,
     pub(super) state: RunState,
     pub(super) bad_streak: u64,
     pub(super) device: Device,
@@ -141,6 +142,7 @@ impl Trainer {
             )),
             optim: AdamW::new(adamw, params.values()),
             ema: Ema::new(config.ema.decay, config.ema.warmup, params.values()),
+            power: PowerAverages::new(&config.ema.power, params.values()),
             buffers: named_buffers(&vs),
             state: RunState {
                 seed: config.seed,
@@ -211,22 +213,25 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Diverged`] after [`MAX_BAD_STEPS`] such steps in a row; the data set or libtorch fails.
     pub fn step(&mut self, fraction: f64) -> Result<StepMetrics, TrainError> {
-        let batch = self.config.train.batch;
+        let (rows, pieces) = (self.rows_a_step(), self.config.train.accumulate);
         let lr = learning_rate(
             &self.config.optim,
             Progress {
                 images: self.state.images,
-                batch,
+                batch: rows,
                 fraction,
             },
         );
         let ema_decay = self.ema.next_decay();
         self.params.zero_grads();
-        let loss = self.forward()?;
         let fail = TrainError::tensor("the backward pass");
-        loss.f_backward().map_err(&fail)?;
-        let both = no_grad(|| Tensor::f_stack(&[&loss.detach(), &self.params.grads().f_norm()?], 0))
-            .map_err(&fail)?;
+        let mut loss = Tensor::from(0.0_f32).to_device(self.device);
+        for piece in 0..pieces {
+            let share = self.forward(piece)?;
+            share.f_backward().map_err(&fail)?;
+            loss = no_grad(|| loss.f_add(&share)).map_err(&fail)?;
+        }
+        let both = no_grad(|| Tensor::f_stack(&[&loss, &self.params.grads().f_norm()?], 0)).map_err(&fail)?;
         let mut host = [0.0_f32; 2];
         both.f_to_device(Device::Cpu)
             .and_then(|both| both.f_copy_data(&mut host, 2))
@@ -245,12 +250,13 @@ impl Trainer {
             };
             self.optim
                 .step(self.params.values(), self.params.grads(), lr, scale);
+            self.power.update(self.ema.updates(), self.params.values());
             self.ema.update(self.params.values());
             self.bad_streak = 0;
             self.state.push_loss(loss);
         }
         self.state.step += 1;
-        self.state.images += batch;
+        self.state.images += rows;
         if self.bad_streak >= MAX_BAD_STEPS {
             return Err(TrainError::Diverged {
                 step: self.state.step,
@@ -277,21 +283,29 @@ impl Trainer {
     /// The data set or libtorch fails.
     pub fn healthy(&mut self) -> Result<bool, TrainError> {
         let (first, second) = self.optim.moments();
-        for kept in [self.params.values(), self.ema.average(), first, second] {
+        let kept = [self.params.values(), self.ema.average(), first, second];
+        for kept in kept.into_iter().chain(self.power.averages()) {
             // The sum of magnitudes is finite only if every value is; in f64, so that it does not overflow.
             let sum = no_grad(|| kept.f_abs()?.f_sum(Kind::Double)?.f_double_value(&[]));
             if !sum.map_err(TrainError::tensor("the weights"))?.is_finite() {
                 return Ok(false);
             }
         }
-        let loss = no_grad(|| self.forward())?;
+        let loss = no_grad(|| self.forward(0))?;
         let loss = loss.f_double_value(&[]).map_err(TrainError::tensor("the loss"))?;
         Ok(loss.is_finite())
     }
 
-    /// Mean loss of the batch that the next step sees.
-    fn forward(&mut self) -> Result<Tensor, TrainError> {
-        let (first, count) = (self.state.images, self.config.train.batch);
+    /// Rows that a step sees.
+    fn rows_a_step(&self) -> u64 {
+        self.config.train.batch * self.config.train.accumulate
+    }
+
+    /// The share in the next step's mean loss that one of its batches has.
+    fn forward(&mut self, piece: u64) -> Result<Tensor, TrainError> {
+        let (count, all_rows) = (self.config.train.batch, self.rows_a_step());
+        let first_slot = piece * count;
+        let first = self.state.images + first_slot;
         let row_len = self.data.row_len();
         let (mut from, mut all) = (0, Vec::with_capacity(count as usize));
         for (epoch, mut rows) in self.order.pieces(first, count) {
@@ -318,16 +332,24 @@ impl Trainer {
             .map_err(&fail)?;
         no_grad(|| self.batch.f_copy_(&host)).map_err(&fail)?;
         let rows = usize::try_from(count).expect("invariant: a batch fits in memory");
-        let mut draw = self
-            .draws
-            .draw(self.state.step, 0, rows, count, self.data.shape(), self.device);
+        let mut draw = self.draws.draw(
+            self.state.step,
+            first_slot,
+            rows,
+            all_rows,
+            self.data.shape(),
+            self.device,
+        );
         draw.given = self.conditions.of_batch(&all, &draw)?;
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
-        let seed = stream(self.config.seed, self.state.step);
+        let seed = stream(self.config.seed, self.state.step).wrapping_add(piece.cast_signed());
         let per_row = score_nets::seeded(seed, || self.loss.per_row(&self.net, &self.batch, &draw))?;
-        per_row
-            .f_mean(Kind::Float)
-            .map_err(TrainError::tensor("the loss"))
+        let mean = per_row.f_mean(Kind::Float);
+        match self.config.train.accumulate {
+            1 => mean,
+            pieces => mean.and_then(|mean| mean.f_div_scalar(pieces as f64)),
+        }
+        .map_err(TrainError::tensor("the loss"))
     }
 
     /// Trains in memory until the budget of the configuration is spent, without a folder.

@@ -26,6 +26,33 @@ fn all_rows(data: &dyn Dataset, epoch: u64) -> Vec<f32> {
     out
 }
 
+/// `sde.sigma_max = "data"` is the largest distance between two rows.
+#[test]
+fn the_largest_noise_is_that_of_the_data() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("x.npy");
+    report::npy::write_npy(&path, &ndarray::array![[0.0, 0.0], [3.0, 4.0], [1.0, 1.0]]).expect("writes");
+    let load = |data: &str| {
+        let text = format!(
+            "net.kind = 'mlp'\n[sde]\nkind = 've'\nsigma_max = 'data'\n[train]\nbatch = 2\n[data]\n{data}"
+        );
+        train::config::load_text(&text, "test.toml".as_ref(), &[]).map(|loaded| loaded.config)
+    };
+    let config = load(&format!(
+        "kind = 'npy'\npath = '{}'\nscaling = 'none'",
+        path.display()
+    ))
+    .expect("sound");
+    let written = config.to_toml().expect("TOML");
+    assert!(written.contains("sigma_max = 5.0"), "{written}");
+    let error = load("kind = 'npy'\npath = 'absent.npy'")
+        .expect_err("no such file")
+        .to_string();
+    assert!(error.contains("absent.npy"), "{error}");
+    let error = load("kind = 'npz'").expect_err("no such kind").to_string();
+    assert!(error.contains("data.kind") && error.contains("npy"), "{error}");
+}
+
 /// The table is refused in one line that names `place` and says `reason`.
 #[track_caller]
 fn refused(table: &str, place: &Path, reason: &str) {

@@ -99,6 +99,38 @@ fn a_run_fills_its_folder_and_says_what_it_did() {
     assert_eq!(samples("run"), samples("again"));
 }
 
+/// A run that keeps power-function averages is sampled with any length, also after it was interrupted: the same bytes.
+#[test]
+fn the_length_of_the_average_is_chosen_after_training() {
+    let _alone = alone();
+    let place = Place::new();
+    let kept = ["--ema.power", "[0.05, 0.1]"];
+    let constant = ["--optim.schedule", "constant", "--train.samples", "0"];
+    let with = |steps: &'static str| [&kept[..], &constant, &["--train.steps", steps]].concat();
+    ok(place.train("whole", &with("60")));
+    ok(place.train("parts", &with("30")));
+    ok(place.resume("parts", &["--train.steps", "60"]));
+    let draw = |run: &str, length: &str, out: &str| {
+        let mut args = vec!["sample", "--run", run, "--threads", "1", "--n", "8", "--out", out];
+        if !length.is_empty() {
+            args.extend(["--ema.length", length]);
+        }
+        ok(place.command(&args));
+        fs::read(place.path(out)).expect("readable")
+    };
+    assert_eq!(draw("whole", "0.05", "a.npy"), draw("parts", "0.05", "b.npy"));
+    assert_ne!(draw("whole", "0.2", "a.npy"), draw("whole", "0.05", "b.npy"));
+    assert_ne!(draw("whole", "", "a.npy"), draw("whole", "0.05", "b.npy"));
+    ok(place.train("without", &constant));
+    let sample = |run: &'static str, length: &'static str| {
+        place.command(&["sample", "--run", run, "--ema.length", length])
+    };
+    let said = fails(sample("without", "0.05"), 1);
+    assert!(said.contains("ema.power"), "{said}");
+    let said = fails(sample("whole", "0.5"), 1);
+    assert!(said.contains("ema.length = 0.5"), "{said}");
+}
+
 #[test]
 fn samples_do_not_depend_on_the_batch_and_move_towards_the_data() {
     let _alone = alone();

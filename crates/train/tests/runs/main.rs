@@ -7,6 +7,7 @@ mod complete;
 mod damage;
 mod page;
 mod resume;
+mod tensorboard;
 mod trouble;
 #[path = "../../../report/tests/page/wellformed.rs"]
 mod wellformed;

@@ -40,8 +40,8 @@ fn a_killed_run_ends_as_the_undisturbed_one_byte_for_byte() {
     let whole = started.elapsed();
     let mut child = start(place.train("killed", &LONG));
     // Odd moments over the life of the run, start-up and the writing of checkpoints included.
-    for round in 0..8_u32 {
-        std::thread::sleep(whole.mul_f64(0.07 + 0.043 * f64::from(round * 5 % 8)));
+    for round in 0..20_u32 {
+        std::thread::sleep(whole.mul_f64(0.05 + 0.018 * f64::from(round * 7 % 20)));
         child.kill().expect("still ours");
         child.wait().expect("still ours");
         if !place.path("killed").join("config.toml").exists() {
@@ -102,6 +102,36 @@ fn goes_on_where_it_ended(precision: &str) {
     assert_eq!(
         checkpoint_bytes(&place.path("parts"), 45),
         checkpoint_bytes(&place.path("whole"), 45)
+    );
+}
+
+#[test]
+fn a_run_asked_to_save_saves_and_goes_on() {
+    let _alone = alone();
+    let place = Place::new();
+    let more = ["--train.steps", "100000000", "--train.checkpoint_every", "0"];
+    let mut child = start(place.train("run", &more));
+    let lines = || {
+        let text = fs::read_to_string(place.path("run").join("metrics.jsonl")).unwrap_or_default();
+        text.lines().count()
+    };
+    wait_until("the first lines of metrics", || lines() > 2);
+    for _ in 0..2 {
+        let before = place.path("run/checkpoints/latest");
+        let before = fs::read_to_string(before).unwrap_or_default();
+        signal(&child, "USR1");
+        wait_until("another checkpoint", || {
+            fs::read_to_string(place.path("run/checkpoints/latest")).is_ok_and(|now| now != before)
+        });
+        let seen = lines();
+        wait_until("further lines", || lines() > seen + 2);
+    }
+    child.kill().expect("still ours");
+    child.wait().expect("still ours");
+    let checkpoints = place.checkpoints("run");
+    assert!(
+        checkpoints.len() == 2 && checkpoints.iter().all(|c| c.1),
+        "{checkpoints:?}"
     );
 }
 

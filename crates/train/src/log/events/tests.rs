@@ -1,5 +1,6 @@
 //! Event files, read back by a reader that trusts nothing: every length, checksum and field is checked.
 
+use super::wire::{crc32c, varint};
 use super::*;
 
 /// What an event holds.
@@ -242,6 +243,40 @@ fn values_that_are_absent_or_not_finite_are_left_out() {
         (2, scalars(&[("ema_decay", 0.0), ("images_per_s", 4321.0)])),
     ];
     assert_eq!(read(folder.path()), [expected]);
+}
+
+/// Every value falls into one bar, the largest into the last.
+#[test]
+fn histograms_count_every_finite_value() {
+    let values = [-1.0, -1.0, 0.0, 0.5, 2.0, f32::NAN, f32::INFINITY];
+    let one = Histogram::of(&values).expect("finite values");
+    let bytes = histogram("w", &one);
+    let [(1, 2, value)] = &fields(&bytes)[..] else {
+        panic!("one value")
+    };
+    let [(1, 2, tag), (5, 2, histo)] = &fields(value)[..] else {
+        panic!("tag and histogram")
+    };
+    assert_eq!(tag, b"w");
+    let doubles = |bytes: &[u8]| -> Vec<f64> {
+        bytes
+            .chunks(8)
+            .map(|b| f64::from_le_bytes(b.try_into().expect("eight bytes")))
+            .collect()
+    };
+    let all: Vec<Vec<f64>> = fields(histo).iter().map(|(_, _, bytes)| doubles(bytes)).collect();
+    assert_eq!(all[..5].concat(), [-1.0, 2.0, 5.0, 0.5, 6.25]);
+    let (limits, counts) = (&all[5], &all[6]);
+    assert_eq!((limits.len(), counts.len(), limits[29]), (30, 30, 2.0));
+    let filled: Vec<(usize, f64)> = counts
+        .iter()
+        .copied()
+        .enumerate()
+        .filter(|(_, c)| *c > 0.0)
+        .collect();
+    assert_eq!(filled, [(0, 2.0), (10, 1.0), (15, 1.0), (29, 1.0)]);
+    assert_eq!(Histogram::of(&[f32::NAN]), None);
+    assert_eq!(Histogram::of(&[3.0; 4]).expect("values").counts, [4]);
 }
 
 #[test]

@@ -1,8 +1,13 @@
-//! Exponential moving average of the weights, in place on the flat parameter buffer.
+//! Moving averages of the weights, in place on the flat parameter buffer.
+
+pub mod power;
+pub mod snapshots;
+
+pub use power::PowerAverages;
 
 use tch::{Tensor, no_grad};
 
-/// `average <- decay_n average + (1 - decay_n) values`. With warm-up `decay_n = min(decay, (1 + n) / (10 + n))`, `n` the
+/// The exponential one: `average <- decay_n average + (1 - decay_n) values`. With warm-up `decay_n = min(decay, (1 + n) / (10 + n))`, `n` the
 /// number of updates done before: young averages forget their random start (the rule of the TensorFlow moving
 /// averages that Song et al. 2021 train with). Without, `decay_n = decay`.
 #[derive(Debug)]
