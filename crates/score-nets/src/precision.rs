@@ -16,7 +16,7 @@ use serde::{Deserialize, Serialize};
 use tch::{Device, Kind, TchError, Tensor};
 
 use crate::error::first_line;
-use crate::{Given, NetError, ScoreNet};
+use crate::{Given, NetError, ScoreNet, twice};
 
 /// The arithmetic of matrix products and convolutions of f32 tensors. Tensors of other types are computed as they are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
@@ -233,7 +233,8 @@ pub fn softmax(x: &Tensor) -> Result<Tensor, TchError> {
 }
 
 /// Attention, `softmax(q k^T / sqrt(size)) v` for `[..., positions, size]`, in the type of `q`, `k` and `v`; of bf16 in f32, and to
-/// f32, on a processor where gradients are wanted: those of libtorch's bf16 kernel take six times as long as those in f32.
+/// f32, on a processor where gradients are wanted: those of libtorch's bf16 kernel take six times as long as those in f32. In one fused
+/// pass, but for [`twice_differentiable`](crate::twice_differentiable) evaluations, which are made of steps in f32 or f64.
 ///
 /// # Errors
 /// As [`linear`].
@@ -242,6 +243,14 @@ pub fn attention(q: &Tensor, k: &Tensor, v: &Tensor) -> Result<Tensor, TchError>
         let none: Option<&Tensor> = None;
         Tensor::f_scaled_dot_product_attention(q, k, v, none, 0.0, false, None, false)
     };
+    if twice::wanted() {
+        let (q, k, v) = (widened(q)?, widened(k)?, widened(v)?);
+        let size = q.size().last().copied().unwrap_or(1) as f64;
+        let scores = q
+            .f_mul_scalar(size.powf(-0.5))?
+            .f_matmul(&k.f_transpose(-2, -1)?)?;
+        return scores.f_softmax(-1, None)?.f_matmul(&v);
+    }
     let slow = q.f_kind()? == Kind::BFloat16 && q.device() == Device::Cpu && q.requires_grad();
     match slow {
         true => fused(&widened(q)?, &widened(k)?, &widened(v)?),

@@ -210,3 +210,15 @@ pub fn stratified(u0: f64, i: usize, n: usize) -> f64 {
     let u = u - u.floor();
     if u < 1.0 { u } else { 0.0 }
 }
+
+/// The `n`-th point of the additive recurrence `frac(u0 + n/phi)` with the golden ratio `phi`: of all such sequences the one whose
+/// points lie most evenly, for every number of them (Kuipers and Niederreiter 1974, chapter 2, section 3). Each point is uniform
+/// for a uniform `u0`, and any `m` points in a row leave no gap longer than `2/m`. In whole numbers, so that no digit is lost
+/// however large `n` is. In [0, 1).
+pub fn golden(u0: f64, n: u64) -> f64 {
+    // 2^64/phi, rounded to odd
+    let turn = n.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    let u = u0 + (turn >> 11) as f64 * (1.0 / 9_007_199_254_740_992.0);
+    let u = u - u.floor();
+    if u < 1.0 { u } else { 0.0 }
+}

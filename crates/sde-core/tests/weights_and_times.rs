@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use sde_core::sde::{Edm, SubVp, Ve, VeKernel, Vp};
-use sde_core::time_density::stratified;
+use sde_core::time_density::{golden, stratified};
 use sde_core::{Sde, TimeDensity, TimeDensityConfig, WeightingConfig};
 
 fn sdes() -> Vec<Arc<dyn Sde>> {
@@ -276,6 +276,80 @@ fn stratified_draws_fill_every_stratum() {
         }
     }
     assert_eq!(stratified(0.5, 0, 0), 0.0);
+}
+
+/// The additive recurrence of the golden ratio: no gap of the first `m` points, or of `m` points from anywhere, is longer than `2/m`, and
+/// digits do not run out for large numbers.
+#[test]
+fn golden_points_leave_no_long_gaps() {
+    for (u0, first) in [
+        (0.0, 0),
+        (0.73, 12_345),
+        (0.999_999_999_999_999_9, u64::MAX - 5_000),
+    ] {
+        for m in [1_u64, 2, 3, 5, 34, 100, 987, 4000] {
+            let mut points: Vec<f64> = (0..m).map(|i| golden(u0, first.wrapping_add(i))).collect();
+            assert!(points.iter().all(|u| (0.0..1.0).contains(u)));
+            points.sort_by(f64::total_cmp);
+            let around = points[0] + 1.0 - points[points.len() - 1];
+            let longest = points
+                .windows(2)
+                .map(|two| two[1] - two[0])
+                .fold(around, f64::max);
+            assert!(longest <= 2.0 / m as f64, "{m} points from {first}: {longest}");
+        }
+    }
+    // one step is the golden section
+    let phi = (5.0_f64.sqrt() - 1.0) / 2.0;
+    assert!((golden(0.25, 1) - (0.25 + phi)).abs() < 1e-15);
+    assert!((golden(0.0, 1_000_000) - (1e6 * phi).fract()).abs() < 1e-9);
+}
+
+/// The variance of the likelihood-weighted loss falls by the factor that the integrals say: large where `g^2/std^2` runs to `1/t`, none for
+/// the VE kernel whose importance density is uniform.
+#[test]
+fn importance_takes_out_the_variance_that_the_integrals_say() {
+    for sde in sdes() {
+        let weighting = WeightingConfig::Likelihood {}
+            .build(sde.clone())
+            .expect("a weighting");
+        // a loss z^2, z normal: E z^4 = 3
+        let spread = |kind: TimeDensityConfig| {
+            let density = kind.build(sde.clone()).expect("a density");
+            let loss = |t: f64| weighting.weight(t) * density.correction(t);
+            let mean = over_times(&*sde, |t| density.density(t) * loss(t));
+            let variance = over_times(&*sde, |t| 3.0 * density.density(t) * loss(t).powi(2)) - mean * mean;
+            let draws = 40_000;
+            let mut u = uniforms(7);
+            let mut next = || u.next().expect("endless");
+            let values: Vec<f64> = (0..draws)
+                .map(|_| {
+                    let (t, a, b) = (density.time_at(next()), next(), next());
+                    loss(t) * -2.0 * (1.0 - a).ln() * (std::f64::consts::TAU * b).cos().powi(2)
+                })
+                .collect();
+            let got = values.iter().sum::<f64>() / f64::from(draws);
+            // unbiased, within five standard errors
+            let bound = 5.0 * (variance / f64::from(draws)).sqrt();
+            assert!(
+                (got - mean).abs() < bound,
+                "{kind:?} on {sde:?}: {got} {mean} {bound}"
+            );
+            (mean, variance)
+        };
+        let (mean, uniform) = spread(TimeDensityConfig::Uniform {});
+        let (same, importance) = spread(TimeDensityConfig::Importance {});
+        assert!((same / mean - 1.0).abs() < 1e-6, "{sde:?}: {same} {mean}");
+        // what is left is the variance of z^2
+        assert!(
+            (importance / (2.0 * mean * mean) - 1.0).abs() < 1e-6,
+            "{sde:?}: {importance}"
+        );
+        assert!(
+            uniform > importance * 0.999_999,
+            "{sde:?}: {uniform} {importance}"
+        );
+    }
 }
 
 #[test]

@@ -178,6 +178,7 @@ fn importance_sampling_estimates_the_same_gradient_with_less_variance() {
             seed: 5,
             density,
             stratified: false,
+            low_discrepancy: false,
         };
         let draw = draw.draw(0, 0, rows, rows as u64, &[1], Device::Cpu);
         // A parameter of its own for every row: the gradient of the sum is then one gradient a row.
@@ -249,6 +250,7 @@ fn source(stratified: bool) -> DrawSource {
         seed: 9,
         density: TimeDensityConfig::Uniform {}.build(sde).expect("usual values"),
         stratified,
+        low_discrepancy: false,
     }
 }
 

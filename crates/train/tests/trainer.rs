@@ -83,10 +83,13 @@ impl Loss for Moody {
 }
 
 fn moody(bad: Vec<usize>) -> Trainer {
-    trainer(&config(1000)).with_loss(Box::new(Moody {
+    let moody = Box::new(Moody {
         bad,
         call: Default::default(),
-    }))
+    });
+    trainer(&config(1000))
+        .with_loss(moody)
+        .expect("a loss without parameters")
 }
 
 #[test]

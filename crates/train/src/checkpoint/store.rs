@@ -18,6 +18,7 @@ pub struct Snapshot {
     /// The same with averaged weights.
     pub ema: Vec<(String, Tensor)>,
     /// `first.NAME` and `second.NAME`: moments of the optimiser; `power0.NAME` and so on: power-function averages, if any.
+    /// `value.loss/NAME` and `average.loss/NAME`: parameters of the objective and their average, if any.
     pub optim: Vec<(String, Tensor)>,
     /// The counters.
     pub state: RunState,

@@ -4,7 +4,7 @@ use std::fmt::Display;
 
 use solvers::HostBatch;
 
-use super::{LossConfig, RunConfig, Sources};
+use super::{RunConfig, Sources};
 use crate::TrainError;
 use crate::ema::power::LONGEST;
 
@@ -141,9 +141,7 @@ impl RunConfig {
         self.data.check().map_err(refuse)?;
         let sde = self.sde.build().map_err(refuse)?;
         self.precond.build(sde.clone()).map_err(refuse)?;
-        let LossConfig::Dsm(loss) = &self.loss;
-        loss.weighting.build(sde.clone()).map_err(refuse)?;
-        loss.time.build(sde.clone()).map_err(refuse)?;
+        self.loss.check(&self.sde, &sde).map_err(refuse)?;
         let sampler = self.sampler.build::<HostBatch<f32>>(sde.as_ref());
         sampler.map(drop).map_err(|e| sources.refuse_solve(e))
     }

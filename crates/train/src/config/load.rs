@@ -5,7 +5,7 @@ use std::path::Path;
 use toml::de::{DeTable, DeValue};
 use toml::{Spanned, Table, Value};
 
-use super::{RunConfig, Source, Sources, defaults, keys};
+use super::{LossConfig, RunConfig, Source, Sources, defaults, keys};
 use crate::TrainError;
 
 /// `--KEY.PATH VALUE` of the command line.
@@ -90,6 +90,7 @@ pub fn load_text(text: &str, file: &Path, overrides: &[Override]) -> Result<Load
         apply(&mut table, item, &mut sources, &mut changed)?;
         expand_kinds(&mut table, &mut sources);
     }
+    preset_of_an_argument(&mut table, &mut sources, &changed, &mut notes);
     one_budget(&mut table, &mut sources)?;
     defaults::scaling(&mut table, &mut sources);
     defaults::net(&mut table, &mut sources);
@@ -278,4 +279,34 @@ fn one_budget(table: &mut Table, sources: &mut Sources) -> Result<(), TrainError
         );
     }
     Ok(())
+}
+
+/// A preset that an argument asks for stands for its own weights, times and reduction, not for those that a file gives to another
+/// kind of loss.
+fn preset_of_an_argument(
+    table: &mut Table,
+    sources: &mut Sources,
+    changed: &[String],
+    notes: &mut Vec<String>,
+) {
+    let Some(loss) = table.get_mut("loss").and_then(Value::as_table_mut) else {
+        return;
+    };
+    let kind = loss
+        .get("kind")
+        .and_then(Value::as_str)
+        .unwrap_or_default()
+        .to_owned();
+    if !(changed.iter().any(|key| key == "loss") && LossConfig::PRESETS.contains(&kind.as_str())) {
+        return;
+    }
+    for name in LossConfig::PRESET_KEYS {
+        let key = format!("loss.{name}");
+        if loss.contains_key(name) && !sources.any_argument(&key) {
+            loss.remove(name);
+            let place = sources.first_at_or_below(&key).suffix();
+            notes.push(format!("{key}{place} is left to loss.kind = \"{kind}\""));
+            sources.remove(&key);
+        }
+    }
 }

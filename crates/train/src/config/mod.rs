@@ -9,6 +9,9 @@ mod condition;
 mod defaults;
 mod keys;
 mod load;
+mod loss;
+#[cfg(test)]
+mod loss_tests;
 mod source;
 mod tables;
 #[cfg(test)]
@@ -16,10 +19,9 @@ mod tests;
 
 pub use condition::ConditionConfig;
 pub use load::{Loaded, Override, load_file, load_text};
+pub use loss::{CommonLoss, DsmConfig, ImplicitConfig, LossConfig, Reduction, SlicedConfig};
 pub use source::{Source, Sources};
-pub use tables::{
-    Budget, DsmConfig, EmaConfig, LogConfig, LossConfig, LrSchedule, OptimConfig, Reduction, TrainConfig,
-};
+pub use tables::{Budget, EmaConfig, LogConfig, LrSchedule, OptimConfig, TrainConfig};
 
 use serde::{Deserialize, Serialize};
 

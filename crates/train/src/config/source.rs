@@ -100,4 +100,13 @@ impl Sources {
     pub(super) fn is_argument(&self, key: &str) -> bool {
         matches!(self.map.get(key), Some(Source::Argument(_)))
     }
+
+    /// Whether the key or one below it was set by an argument.
+    pub(super) fn any_argument(&self, key: &str) -> bool {
+        let below = format!("{key}.");
+        let by_argument = |source: &Source| matches!(source, Source::Argument(_));
+        self.map
+            .iter()
+            .any(|(k, source)| (k == key || k.starts_with(&below)) && by_argument(source))
+    }
 }

@@ -2,56 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Precision, TimeDensityConfig, WeightingConfig};
-
-/// `[loss]`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "kebab-case")]
-pub enum LossConfig {
-    /// Denoising score matching (Vincent 2011).
-    Dsm(DsmConfig),
-}
-
-impl Default for LossConfig {
-    fn default() -> Self {
-        LossConfig::Dsm(DsmConfig::default())
-    }
-}
-
-/// `kind = "dsm"`: the mean of `weight(t) || std score(x_t, t) + z ||^2`.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct DsmConfig {
-    /// Weight of a time.
-    pub weighting: WeightingConfig,
-    /// Density from which the times are drawn.
-    pub time: TimeDensityConfig,
-    /// Whether the times of a batch are spread evenly over the density's quantiles.
-    pub stratified: bool,
-    /// What becomes of the squares of a row.
-    pub reduction: Reduction,
-}
-
-impl Default for DsmConfig {
-    fn default() -> Self {
-        DsmConfig {
-            weighting: WeightingConfig::default(),
-            time: TimeDensityConfig::default(),
-            stratified: true,
-            reduction: Reduction::Mean,
-        }
-    }
-}
-
-/// How the squared errors of a row become one number.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Reduction {
-    /// Their mean: the loss does not grow with the dimension.
-    Mean,
-    /// Their sum.
-    Sum,
-}
+use super::Precision;
 
 /// `[optim]`: AdamW (Loshchilov and Hutter 2019, arXiv:1711.05101) and its learning-rate schedule.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]

@@ -3,9 +3,9 @@
 
 use score_nets::Given;
 use sde_core::TimeDensity;
-use sde_core::time_density::stratified;
+use sde_core::time_density::{golden, stratified};
 use solvers::noise::{Draw, Purpose, fill_rows_f32, uniform, uniform_at};
-use tch::{Device, Tensor};
+use tch::{Device, TchError, Tensor};
 
 /// Everything random that a loss needs for some rows.
 #[derive(Debug)]
@@ -48,12 +48,26 @@ impl Default for Origin {
 
 /// The slot of what a batch draws once; no row has it.
 const SHARED: u64 = 1 << 48;
+/// The slot of what a run draws once, in its first step.
+const OF_RUN: u64 = SHARED + 1;
+/// Slots from one stream of normals to the next; rows are fewer.
+const STREAM: u64 = 1 << 49;
 
 impl TrainDraw {
     /// The `k`-th uniform of a row besides its time, on (0, 1): the same however a batch is cut into pieces.
     pub fn extra(&self, row: usize, k: usize) -> f64 {
         let slot = self.origin.first_slot + row as u64;
         uniform_at(self.origin.seed, self.origin.draw, slot, 2 + k)
+    }
+
+    /// Further standard normals, `[rows, ...]` with rows of this shape, the same however a batch is cut into pieces. Stream 0 is the
+    /// noise; 127 is the last.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate.
+    pub fn normals(&self, stream: u64, shape: &[i64]) -> Result<Tensor, TchError> {
+        let slot = stream % 128 * STREAM + self.origin.first_slot;
+        normals(self.origin.seed, self.origin.draw, slot, self.times.len(), shape)
     }
 
     /// The `k`-th uniform of the batch, on (0, 1).
@@ -71,6 +85,9 @@ pub struct DrawSource {
     pub density: TimeDensity,
     /// Whether the times of a batch are spread evenly over the density's quantiles.
     pub stratified: bool,
+    /// Whether the times of a run follow each other in the golden-ratio sequence: those of all rows, or the offsets that the steps
+    /// give to their strata.
+    pub low_discrepancy: bool,
 }
 
 impl DrawSource {
@@ -85,7 +102,7 @@ impl DrawSource {
         shape: &[i64],
         device: Device,
     ) -> TrainDraw {
-        self.draw_at(address(step), first_slot, rows, batch, shape, device)
+        self.draw_at(address(step), step, first_slot, rows, batch, shape, device)
     }
 
     /// The numbers of the held-out rows `first_slot..first_slot + rows` of `all`: the same whenever they are asked for, those of
@@ -104,39 +121,51 @@ impl DrawSource {
         };
         TrainDraw {
             train: false,
-            ..self.draw_at(address, first_slot, rows, all, shape, device)
+            ..self.draw_at(address, 0, first_slot, rows, all, shape, device)
         }
     }
 
+    /// The quantile of a row's time, in [0, 1).
+    fn quantile(&self, address: Draw, step: u64, slot: u64, batch: u64) -> f64 {
+        // Where the sequence of the run starts; what moves the strata of a step.
+        let of_run = || uniform(self.seed, Draw { step: 0, ..address }, OF_RUN);
+        let of_step = || uniform(self.seed, address, SHARED);
+        let strata = |offset| stratified(offset, slot as usize, batch as usize);
+        match (self.stratified, self.low_discrepancy) {
+            (false, false) => uniform(self.seed, address, slot),
+            (true, false) => strata(of_step()),
+            (false, true) => golden(of_run(), step.wrapping_mul(batch).wrapping_add(slot)),
+            (true, true) => {
+                // Which stratum is a slot's stays random, so that each slot sees all times.
+                let rows = batch.max(1) as f64;
+                strata(((rows * of_step()).floor() + golden(of_run(), step)) / rows)
+            }
+        }
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "an address, a part of a batch and a shape"
+    )]
     fn draw_at(
         &self,
         address: Draw,
+        step: u64,
         first_slot: u64,
         rows: usize,
         batch: u64,
         shape: &[i64],
         device: Device,
     ) -> TrainDraw {
-        // One offset moves all strata of a step; its address is a slot that no row has.
-        let offset = uniform(self.seed, address, SHARED);
         let (mut times, mut ratios) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
         for slot in first_slot..first_slot + rows as u64 {
-            let u = if self.stratified {
-                stratified(offset, slot as usize, batch as usize)
-            } else {
-                uniform(self.seed, address, slot)
-            };
-            let t = self.density.time_at(u);
+            let t = self.density.time_at(self.quantile(address, step, slot, batch));
             times.push(t);
             ratios.push(self.density.correction(t));
         }
-        let row_len = shape.iter().product::<i64>();
-        let row_len = usize::try_from(row_len).expect("invariant: sizes are not negative");
-        let mut noise = vec![0.0_f32; rows * row_len];
-        fill_rows_f32(self.seed, address, first_slot, row_len, &mut noise);
-        let mut size = vec![i64::try_from(rows).expect("invariant: row counts fit i64")];
-        size.extend_from_slice(shape);
-        let noise = Tensor::from_slice(&noise).view(size.as_slice()).to_device(device);
+        let noise = normals(self.seed, address, first_slot, rows, shape)
+            .expect("invariant: a batch that was read fits in memory")
+            .to_device(device);
         TrainDraw {
             times,
             ratios,
@@ -150,6 +179,23 @@ impl DrawSource {
             },
         }
     }
+}
+
+/// Normals of the rows `first_slot..first_slot + rows`, `[rows, ...]`.
+fn normals(
+    seed: u64,
+    address: Draw,
+    first_slot: u64,
+    rows: usize,
+    shape: &[i64],
+) -> Result<Tensor, TchError> {
+    let row_len = shape.iter().product::<i64>();
+    let row_len = usize::try_from(row_len).expect("invariant: sizes are not negative");
+    let mut values = vec![0.0_f32; rows * row_len];
+    fill_rows_f32(seed, address, first_slot, row_len, &mut values);
+    let mut size = vec![i64::try_from(rows).expect("invariant: row counts fit i64")];
+    size.extend_from_slice(shape);
+    Tensor::f_from_slice(&values)?.f_view(size.as_slice())
 }
 
 /// Uniforms (times) and normals of a step share an address and are independent all the same.

@@ -90,4 +90,8 @@ impl Loss for PatchLoss {
         };
         self.inner.per_row(net, &cut(x0).map_err(&fail)?, &windows)
     }
+
+    fn parameters(&self) -> Vec<(String, Tensor)> {
+        self.inner.parameters()
+    }
 }

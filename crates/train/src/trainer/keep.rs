@@ -7,6 +7,7 @@ use solvers::Sampler;
 use tch::{Device, Tensor};
 
 use super::Trainer;
+use super::parameters::OF_LOSS;
 use super::signals::StopFlag;
 use crate::TrainError;
 use crate::checkpoint::{RunState, Snapshot, TENSOR_FILES};
@@ -18,8 +19,10 @@ use crate::sample::{Model, SampleOptions, Samples, Told};
 impl Trainer {
     /// Everything that a checkpoint holds; the tensors are views, valid until the next step.
     pub fn snapshot(&self) -> Snapshot {
+        let of_loss = |(name, _): &(String, Tensor)| name.starts_with(OF_LOSS);
         let with_buffers = |flat: &Tensor| {
             let mut named = self.params.named_views(flat);
+            named.retain(|named| !of_loss(named));
             named.extend(
                 self.buffers
                     .iter()
@@ -39,6 +42,16 @@ impl Trainer {
         optim.extend(prefixed("second", second));
         for (number, average) in self.power.averages().iter().enumerate() {
             optim.extend(prefixed(&format!("power{number}"), average));
+        }
+        // What the objective has learned is no part of the model.
+        for (prefix, flat) in [("value", self.params.values()), ("average", self.ema.average())] {
+            let mut views = self.params.named_views(flat);
+            views.retain(of_loss);
+            optim.extend(
+                views
+                    .into_iter()
+                    .map(|(name, view)| (format!("{prefix}.{name}"), view)),
+            );
         }
         let mut state = self.state.clone();
         state.optim_updates = self.optim.updates();

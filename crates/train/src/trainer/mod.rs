@@ -10,6 +10,7 @@ mod keep;
 pub mod lock;
 pub mod memory;
 pub mod order;
+mod parameters;
 mod raster;
 pub mod run;
 pub mod signals;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use score_nets::{Autocast, Precision, ScoreNet, named_buffers, named_parameters};
+use score_nets::{Autocast, Precision, ScoreNet, named_buffers};
 use sde_core::{Precond, Sde};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -12,11 +12,12 @@ use super::conditions::Conditions;
 use super::holdout::{Holdout, Validation};
 use super::hook::{Action, Hook, StepMetrics};
 use super::order::Order;
+use super::parameters::{adamw, bind};
 use crate::checkpoint::RunState;
-use crate::config::{Budget, LossConfig, NetConfig, Source};
+use crate::config::{Budget, NetConfig, Source};
 use crate::ema::{Ema, PowerAverages};
-use crate::loss::{DrawSource, Dsm, Loss, PatchLoss};
-use crate::optim::{AdamW, AdamWConfig, FlatParams, Progress, learning_rate};
+use crate::loss::{DrawSource, Loss, PatchLoss};
+use crate::optim::{AdamW, FlatParams, Progress, learning_rate};
 use crate::{Dataset, RunConfig, TrainError, Visit};
 
 /// Steps in a row without a finite loss and gradient after which a run gives up.
@@ -48,7 +49,7 @@ pub struct Trainer {
     pub(super) batch: Tensor,
     pub(super) rows: Vec<f32>,
     conditions: Conditions,
-    _vs: VarStore,
+    pub(super) vs: VarStore,
 }
 
 impl Trainer {
@@ -85,11 +86,10 @@ impl Trainer {
         vs: VarStore,
         net: Box<dyn ScoreNet>,
     ) -> Result<Self, TrainError> {
-        let LossConfig::Dsm(dsm) = &config.loss;
         let sde = config.sde.build()?;
         let precond = config.precond.build(Arc::clone(&sde))?;
-        let weighting = dsm.weighting.build(Arc::clone(&sde))?;
-        let density = dsm.time.build(Arc::clone(&sde))?;
+        let times = config.loss.common();
+        let density = times.time.build(Arc::clone(&sde))?;
         let batch = config.train.batch;
         let Holdout { train, held_out } = Holdout::new(config.seed, data.len(), config.train.holdout);
         if batch > train.len() as u64 {
@@ -116,13 +116,10 @@ impl Trainer {
             device,
             &conditions,
         )?;
-        let params = FlatParams::bind(named_parameters(&vs))?;
-        let adamw = AdamWConfig {
-            beta1: config.optim.betas[0],
-            beta2: config.optim.betas[1],
-            eps: config.optim.eps,
-            weight_decay: config.optim.weight_decay,
-        };
+        let loss = config
+            .loss
+            .build(&sde, &precond, data.shape(), config.seed, device)?;
+        let params = bind(&vs, loss.as_ref())?;
         let mut size = vec![i64::try_from(batch).unwrap_or(i64::MAX)];
         size.extend_from_slice(data.shape());
         let row_len = data.row_len();
@@ -130,17 +127,13 @@ impl Trainer {
             draws: DrawSource {
                 seed: config.seed,
                 density,
-                stratified: dsm.stratified,
+                stratified: times.stratified,
+                low_discrepancy: times.low_discrepancy,
             },
             order: Order::new(config.seed, train.len()),
             validation,
-            loss: Box::new(Dsm::new(
-                Arc::clone(&sde),
-                precond.clone(),
-                weighting,
-                dsm.reduction,
-            )),
-            optim: AdamW::new(adamw, params.values()),
+            loss,
+            optim: AdamW::new(adamw(config), params.values()),
             ema: Ema::new(config.ema.decay, config.ema.warmup, params.values()),
             power: PowerAverages::new(&config.ema.power, params.values()),
             buffers: named_buffers(&vs),
@@ -155,7 +148,7 @@ impl Trainer {
             train_rows: train,
             conditions,
             config: config.clone(),
-            _vs: vs,
+            vs,
             params,
             sde,
             precond,
@@ -163,13 +156,6 @@ impl Trainer {
             net,
             device,
         })
-    }
-
-    /// Replaces the objective.
-    #[must_use]
-    pub fn with_loss(mut self, loss: Box<dyn Loss>) -> Self {
-        self.loss = loss;
-        self
     }
 
     /// The counters.
@@ -185,11 +171,6 @@ impl Trainer {
     /// The data set.
     pub fn data(&self) -> &dyn Dataset {
         self.data.as_ref()
-    }
-
-    /// Number of trainable values.
-    pub fn parameter_count(&self) -> i64 {
-        self.params.count()
     }
 
     /// How many of the last steps in a row were skipped.

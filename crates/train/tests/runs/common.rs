@@ -6,6 +6,8 @@ use std::process::{Command, Output, Stdio};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
+use ndarray::{Array2, ArrayView2};
+use report::metrics::energy_distance;
 use serde_json::Value;
 use tempfile::TempDir;
 
@@ -104,6 +106,34 @@ impl Place {
                 (entry["step"].as_u64().expect("a number"), whole, fingerprint)
             })
             .collect()
+    }
+
+    /// Energy distances to the data of a run: of samples, and of the prior, a Gaussian of the data's own mean and standard deviation.
+    pub fn distances(&self, run: &str, samples: ArrayView2<f64>) -> (f64, f64) {
+        let config = train::config::load_file(&self.path(run).join("config.toml"), &[])
+            .expect("a valid file")
+            .config;
+        let data = train::data::open(&config.data).expect("made-up data");
+        let mut rows = vec![0.0_f32; data.len() * 2];
+        let all: Vec<u64> = (0..data.len() as u64).collect();
+        data.read(&all, train::Visit { seed: 0, epoch: 0 }, &mut rows)
+            .expect("rows in range");
+        let raw = |values: &[f32]| {
+            let values: Vec<f64> = values
+                .iter()
+                .map(|v| data.scaling().to_raw(f64::from(*v)))
+                .collect();
+            Array2::from_shape_vec((values.len() / 2, 2), values).expect("pairs")
+        };
+        let truth = raw(&rows);
+        let mut normals = vec![0.0_f32; 600];
+        let draw = solvers::Draw {
+            step: 0,
+            purpose: solvers::Purpose::Prior,
+        };
+        solvers::noise::fill_rows_f32(1, draw, 0, 2, &mut normals);
+        let distance = |points| energy_distance(points, truth.view()).expect("points");
+        (distance(samples), distance(raw(&normals).view()))
     }
 
     /// Lines of metrics without what the clock says.

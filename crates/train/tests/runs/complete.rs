@@ -3,7 +3,6 @@
 use std::fs;
 
 use ndarray::Ix2;
-use report::metrics::energy_distance;
 
 use crate::common::{Place, alone, fails, json, names, ok};
 
@@ -217,28 +216,8 @@ fn samples_do_not_depend_on_the_batch_and_move_towards_the_data() {
     );
     assert!(said.contains("precisions are f32 and bf16"), "{said}");
 
-    // Nearer to the data than the prior, a Gaussian of the data's own mean and standard deviation, is.
-    let config = train::config::load_file(&place.path("run/config.toml"), &[])
-        .expect("a valid file")
-        .config;
-    let data = train::data::open(&config.data).expect("made-up data");
-    let mut rows = vec![0.0_f32; data.len() * 2];
-    let all: Vec<u64> = (0..data.len() as u64).collect();
-    data.read(&all, train::Visit { seed: 0, epoch: 0 }, &mut rows)
-        .expect("rows in range");
-    let to_raw = |v: &f32| data.scaling().to_raw(f64::from(*v));
-    let truth =
-        ndarray::Array2::from_shape_vec((data.len(), 2), rows.iter().map(to_raw).collect()).expect("pairs");
-    let mut normals = vec![0.0_f32; 600];
-    let draw = solvers::Draw {
-        step: 0,
-        purpose: solvers::Purpose::Prior,
-    };
-    solvers::noise::fill_rows_f32(1, draw, 0, 2, &mut normals);
-    let prior =
-        ndarray::Array2::from_shape_vec((300, 2), normals.iter().map(to_raw).collect()).expect("pairs");
-    let trained = energy_distance(whole.view(), truth.view()).expect("points");
-    let untrained = energy_distance(prior.view(), truth.view()).expect("points");
+    // Nearer to the data than the prior.
+    let (trained, untrained) = place.distances("run", whole.view());
     println!("energy distance: {trained} trained, {untrained} prior");
     assert!(trained < 0.5 * untrained, "{trained} against {untrained}");
 }

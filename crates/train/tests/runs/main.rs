@@ -5,6 +5,7 @@
 mod common;
 mod complete;
 mod damage;
+mod losses;
 mod page;
 mod resume;
 mod tensorboard;

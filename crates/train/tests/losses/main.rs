@@ -1,0 +1,8 @@
+//! Every loss against closed forms: gradients in expectation, second derivatives, what variance is taken out.
+
+mod control;
+mod gradients;
+mod learned;
+mod linear;
+mod second_order;
+mod times;
