@@ -21,9 +21,9 @@ use crate::config::Reduction;
 ///
 /// taken off. Given `x_0` and `t` its mean over `z` is zero, so that the expected loss and its gradient stay what they are; what is
 /// left, `std^2 |s|^2 + 2 std z . (s_theta(x_t) - s_theta(mean_coef x_0)) + d`, lacks the term of order `std` that drowns the gradient
-/// at small `std` (Wang et al. 2020, arXiv:2002.07501, section 3; Song and Kingma 2021, arXiv:2101.03288, section 3). It costs a second
-/// evaluation of the network on batches that have such a row. Dropout takes most of the gain away: the two evaluations then differ
-/// by their masks.
+/// at small `std` (Song and Kingma 2021, arXiv:2101.03288, on denoising score matching, after Wang et al. 2020, arXiv:2002.07501). It
+/// costs a second evaluation of the network on batches that have such a row. Dropout takes most of the gain away: the two
+/// evaluations then differ by their masks.
 #[derive(Debug)]
 pub struct Dsm {
     objective: Objective,
