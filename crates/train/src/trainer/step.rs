@@ -48,7 +48,7 @@ pub struct Trainer {
     pub(super) device: Device,
     pub(super) batch: Tensor,
     pub(super) rows: Vec<f32>,
-    conditions: Conditions,
+    pub(super) conditions: Conditions,
     pub(super) vs: VarStore,
 }
 
