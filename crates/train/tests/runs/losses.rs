@@ -32,7 +32,17 @@ fn every_loss_leads_to_samples() {
             "implicit",
             &["--loss.kind", "implicit", "--loss.low_discrepancy", "true"],
         ),
-        ("edm", &["--loss.kind", "edm", "--loss.learned_weighting", "true"]),
+        (
+            "edm",
+            &[
+                "--loss.kind",
+                "edm",
+                "--loss.learned_weighting",
+                "true",
+                "--precond.kind",
+                "edm",
+            ],
+        ),
         ("control", &["--loss.kind", "vp", "--loss.control_variate", "0.2"]),
     ] {
         ok(place.train(name, &[&TRAINED, more].concat()));
@@ -90,7 +100,14 @@ fn a_loss_that_does_not_fit_the_data_is_refused_before_anything_is_made() {
     let said = fails(
         place.train(
             "long",
-            &["--data.kind", "synthetic-1d", "--loss.kind", "implicit"],
+            &[
+                "--data.kind",
+                "synthetic-1d",
+                "--data.length",
+                "65",
+                "--loss.kind",
+                "implicit",
+            ],
         ),
         1,
     );
