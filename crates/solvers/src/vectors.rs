@@ -163,6 +163,24 @@ operator!(Add, add);
 operator!(Sub, sub);
 operator!(Mul, mul);
 
+/// Copies at most 32 numbers as two pieces of a given length, which may overlap: a copy of any length is a call that costs more than
+/// what is done with the numbers.
+#[inline(always)]
+pub(crate) fn copy_few<T: Copy>(from: &[T], to: &mut [T]) {
+    let n = from.len();
+    let to = &mut to[..n];
+    macro_rules! pieces {
+        ($($len:literal)*) => {$(
+            if let (Some(first), Some(last)) = (from.first_chunk::<$len>(), from.last_chunk::<$len>()) {
+                *to.first_chunk_mut().expect("as long") = *first;
+                *to.last_chunk_mut().expect("as long") = *last;
+                return;
+            }
+        )*};
+    }
+    pieces!(16 8 4 2 1);
+}
+
 /// Runs `run::<S, T, L, W>(..)` with the number of vectors that make a [`Block`].
 macro_rules! by_width {
     ($run:ident::<$S:ty, $T:ty, $L:tt>($($arg:expr),*)) => {

@@ -21,7 +21,7 @@ use super::per_row::Spectra;
 use super::small_rows::Piece;
 use crate::real::Real;
 use crate::simd::{self, Kernel};
-use crate::vectors::{BLOCK_BYTES, Block, by_width};
+use crate::vectors::{BLOCK_BYTES, Block, by_width, copy_few};
 
 /// Components, and dimensions, taken at a time: as many independent sums as hide the latency of an addition.
 const TILE: usize = 4;
@@ -98,11 +98,9 @@ impl<T: Real, const L: usize> Room<T, L> {
             return (Strip { x, out, stride: rows }, weights);
         }
         let [copy, out] = &mut self.partial;
-        // Filled up with the last row, so that idle lanes compute something harmless.
+        // Idle lanes are zero.
         for (block, plane) in copy.chunks_exact_mut(L).zip(x.chunks_exact(rows)) {
-            for l in 0..L {
-                block[l] = plane[start + l.min(n - 1)];
-            }
+            copy_few(&plane[start..start + n], block);
         }
         let strip = Strip {
             x: copy,
@@ -118,7 +116,7 @@ impl<T: Real, const L: usize> Room<T, L> {
         if n < L {
             let blocks = self.partial[1].chunks_exact(L);
             for (block, plane) in blocks.zip(out.chunks_exact_mut(rows)) {
-                plane[start..start + n].copy_from_slice(&block[..n]);
+                copy_few(&block[..n], &mut plane[start..]);
             }
         }
     }

@@ -5,7 +5,7 @@
     reason = "index loops are what the vectoriser reads best"
 )]
 
-use super::strips::{LANES, coefs, factors, for_planes, lanes, whole_mut, wholes};
+use super::strips::{LANES, coefs, copy_few, factors, for_planes, lanes, whole_mut, wholes};
 use super::{Coef, HostBatch};
 use crate::real::Real;
 use crate::simd::{self, kernels};

@@ -11,7 +11,7 @@ use super::Tolerance;
 use super::strips::{LANES, for_planes, lanes, wholes};
 use crate::real::Real;
 use crate::simd::Kernel;
-use crate::vectors::{BLOCK_BYTES, Block, by_width};
+use crate::vectors::{BLOCK_BYTES, Block, by_width, copy_few};
 
 #[inline(always)]
 pub(super) fn dot_rows<T: Real>((x, y, out): (&[T], &[T], &mut [f64])) {
@@ -151,9 +151,13 @@ fn select_rows<S: Simd, T: Real, const L: usize, const W: usize>(
             if n == L {
                 chosen.choose(Block::load(simd, x), Block::load(simd, y)).store(y);
             } else {
-                for i in 0..n {
-                    y[i] = if flags[i] > T::ZERO { x[i] } else { y[i] };
-                }
+                let [mut own, mut other] = [[T::ZERO; L]; 2];
+                copy_few(&y[..n], &mut own);
+                copy_few(&x[..n], &mut other);
+                chosen
+                    .choose(Block::load(simd, &other), Block::load(simd, &own))
+                    .store(&mut own);
+                copy_few(&own[..n], y);
             }
         }
     }

@@ -9,6 +9,7 @@
 use super::Coef;
 use super::combine::Term;
 use crate::real::Real;
+pub(super) use crate::vectors::copy_few;
 
 /// Rows at a time.
 pub(super) const LANES: usize = 32;
@@ -34,7 +35,7 @@ macro_rules! for_planes {
                 let $own = &mut own;)?
                 $body
                 $(let done = *$own;
-                $y[from..from + n].copy_from_slice(&done[..n]);)?
+                copy_few(&done[..n], &mut $y[from..]);)?
             }
         }
     }};
@@ -53,13 +54,18 @@ pub(super) fn whole_mut<T>(x: &mut [T], at: usize) -> &mut [T; LANES] {
         .expect("a strip of rows lies in its plane")
 }
 
-/// `n` values from `at` on, filled up with the last one so that idle lanes compute something harmless.
+/// `n` values from `at` on, and in the idle lanes what lies behind them, or the last one where nothing does.
 #[inline(always)]
 pub(super) fn lanes<T: Copy>(x: &[T], at: usize, n: usize) -> [T; LANES] {
-    let x = &x[at..at + n];
-    let mut out = [x[n - 1]; LANES];
-    out[..n].copy_from_slice(x);
-    out
+    let x = &x[at..];
+    match x.first_chunk() {
+        Some(whole) => *whole,
+        None => {
+            let mut out = [x[n - 1]; LANES];
+            copy_few(&x[..n], &mut out);
+            out
+        }
+    }
 }
 
 /// As [`whole`] for each plane. (A loop, since the closures of `map` and `from_fn` may be compiled apart.)

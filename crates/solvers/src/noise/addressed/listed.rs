@@ -6,6 +6,7 @@ use super::{LANES, LOW_WORD, Words, pairs_to};
 use crate::noise::{Increments, Purpose, Split, philox};
 use crate::real::Real;
 use crate::simd::{self, kernels};
+use crate::vectors::copy_few;
 use crate::{HostBatch, SolveError, State};
 
 /// Increments that lie row after row, the slots of a row beside each other: a split moves whole stretches of memory, and nothing of
@@ -235,19 +236,22 @@ fn apply<T: Real>(split: &Split, z: &[f32], row: &mut [T], dim: usize, at: usize
     }
 }
 
-/// Multiples of rows to planes, sixteen values of sixteen rows at a time; what is left over goes one by one.
+/// Multiples of rows to planes, sixteen values of sixteen rows at a time; the values left over go one by one.
 #[inline(always)]
 fn add_rows<T: Real>((paths, slots, a, out): (&ByRows<T>, &[u8], &[f64], &mut [T])) {
     let (dim, rows) = (paths.dim, slots.len());
     let values = |row: usize| &paths.values[(row * paths.slots + usize::from(slots[row])) * dim..][..dim];
-    let (tiles, columns) = (rows / TILE * TILE, dim / TILE * TILE);
+    let columns = dim / TILE * TILE;
     let [mut square, mut other] = [[T::ZERO; TILE * TILE]; 2];
-    for r in (0..tiles).step_by(TILE) {
+    let starts = if columns > 0 { rows } else { 0 };
+    for r in (0..starts).step_by(TILE) {
+        let n = TILE.min(rows - r);
         let mut factors = [T::ZERO; TILE];
         let mut lines = [&paths.values[..0]; TILE];
         for i in 0..TILE {
-            factors[i] = T::from_f64(a[r + i]);
-            lines[i] = values(r + i);
+            // Filled up with the last row.
+            let row = r + i.min(n - 1);
+            (factors[i], lines[i]) = (T::from_f64(a[row]), values(row));
         }
         for d in (0..columns).step_by(TILE) {
             for (line, tile) in lines.iter().zip(square.as_chunks_mut::<TILE>().0) {
@@ -259,22 +263,33 @@ fn add_rows<T: Real>((paths, slots, a, out): (&ByRows<T>, &[u8], &[f64], &mut [T
                 zip_halves(&other, &mut square);
             }
             for (i, tile) in square.as_chunks::<TILE>().0.iter().enumerate() {
-                let out: &mut [T; TILE] = out[(d + i) * rows + r..].first_chunk_mut().expect("a tile");
-                for k in 0..TILE {
-                    out[k] += factors[k] * tile[k];
+                let out = &mut out[(d + i) * rows + r..];
+                if n == TILE {
+                    add_tile(&factors, tile, out.first_chunk_mut().expect("a tile"));
+                } else {
+                    let mut own = [T::ZERO; TILE];
+                    copy_few(&out[..n], &mut own);
+                    add_tile(&factors, tile, &mut own);
+                    copy_few(&own[..n], out);
                 }
             }
         }
     }
+    if columns == dim {
+        return;
+    }
     for row in 0..rows {
-        let from = if row < tiles { columns } else { 0 };
-        if from == dim {
-            continue;
-        }
         let factor = T::from_f64(a[row]);
-        for (d, value) in values(row).iter().enumerate().skip(from) {
+        for (d, value) in values(row).iter().enumerate().skip(columns) {
             out[d * rows + row] += factor * *value;
         }
+    }
+}
+
+#[inline(always)]
+fn add_tile<T: Real>(factors: &[T; TILE], tile: &[T; TILE], out: &mut [T; TILE]) {
+    for i in 0..TILE {
+        out[i] += factors[i] * tile[i];
     }
 }
 
