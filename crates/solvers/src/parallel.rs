@@ -54,7 +54,7 @@ pub struct HostOptions<'a, T: Real> {
 pub struct HostRun<T, O> {
     /// The final states, `[rows, dim]`.
     pub rows: Array2<T>,
-    /// `nfe` and `steps` are the largest of any chunk, `rejected` and `row_evaluations` sums over chunks; stopped if
+    /// `nfe`, `steps` and `t` are the largest of any chunk, `rejected` and `row_evaluations` sums over chunks; stopped if
     /// any chunk was.
     pub stats: SolveStats,
     /// The observers of the chunks, in the order of their rows.
@@ -150,9 +150,11 @@ impl SolveStats {
         rejected: 0,
         row_evaluations: 0,
         stop: StopReason::Finished,
+        t: 0.0,
     };
 
-    /// The cost of this chunk and another one: the most evaluations and steps, the sums of the rest.
+    /// The cost of this chunk and another one: the most evaluations and steps, the larger
+    /// time, the sums of the rest.
     pub(crate) fn and(self, other: Self) -> Self {
         Self {
             nfe: self.nfe.max(other.nfe),
@@ -164,6 +166,7 @@ impl SolveStats {
             } else {
                 self.stop
             },
+            t: self.t.max(other.t),
         }
     }
 }

@@ -20,7 +20,7 @@ impl<S: State> Sampler<S> for Euler {
             x.axpy(Coef::All(0.5 * gap * job.sde.diffusion_sq(t)), &score);
         }
         let (nfe, row_evaluations, stop) = (self.0, self.0 * rows, StopReason::Finished);
-        Ok(SolveStats { nfe, steps: nfe, rejected: 0, row_evaluations, stop })
+        Ok(SolveStats { nfe, steps: nfe, rejected: 0, row_evaluations, stop, t: 1e-3 })
     }
 }
 

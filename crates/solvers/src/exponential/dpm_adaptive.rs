@@ -350,6 +350,7 @@ impl<S: State> Sampler<S> for DpmAdaptive {
             rejected: attempts - run.rows.iter().map(|row| row.accepted).sum::<u64>(),
             row_evaluations: order * attempts + after * x.rows() as u64,
             stop,
+            t: info.t,
         };
         observer.end(&stats, x);
         Ok(stats)

@@ -221,6 +221,7 @@ impl<S: State> Sampler<S> for RePaint<S> {
             rejected: 0,
             row_evaluations: score.nfe() * x.rows() as u64,
             stop,
+            t: info.t,
         };
         observer.end(&stats, x);
         Ok(stats)

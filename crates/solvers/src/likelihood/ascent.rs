@@ -9,7 +9,7 @@ use crate::config::refuse_in;
 use crate::rk::Rhs;
 use crate::rk::adaptive::{Limits, integrate_saving};
 use crate::rk::tableau::DP5;
-use crate::{SolveError, SolveStats, State, StepInfo};
+use crate::{SolveError, SolveStats, State, StepInfo, StopReason};
 
 /// From `likelihood_eps` up to `t_end` by Dormand and Prince's pair, one step size a row.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +66,7 @@ impl Ascent {
         x: &mut S,
         show: &mut dyn FnMut(&StepInfo, &S) -> ControlFlow<()>,
     ) -> Result<SolveStats, SolveError> {
+        let mut shown = self.from;
         let solved = integrate_saving(
             &DP5,
             &mut Upwards::new(flow),
@@ -76,6 +77,7 @@ impl Ascent {
             &self.save_at,
             &mut |info, x| {
                 let t = info.t.abs();
+                shown = t;
                 show(&StepInfo { t, ..*info }, x)
             },
         )
@@ -86,6 +88,10 @@ impl Ascent {
             rejected: solved.rejected,
             row_evaluations: solved.row_evaluations,
             stop: solved.stop,
+            t: match solved.stop {
+                StopReason::Finished => self.to,
+                StopReason::Stopped => shown,
+            },
         })
     }
 }

@@ -8,7 +8,6 @@ use crate::{SolveStats, State};
 #[derive(Debug, Clone)]
 pub struct Trajectory<S> {
     every: u64,
-    last_t: f64,
     times: Vec<f64>,
     states: Vec<S>,
 }
@@ -18,13 +17,12 @@ impl<S: State> Trajectory<S> {
     pub fn new(every: u64) -> Self {
         Self {
             every: every.max(1),
-            last_t: f64::NAN,
             times: Vec::new(),
             states: Vec::new(),
         }
     }
 
-    /// The times of the states; the last one is that of the last step (for adaptive methods the largest over the rows).
+    /// The times of the states (for adaptive methods the largest over the rows); the last one is [`SolveStats::t`].
     pub fn times(&self) -> &[f64] {
         &self.times
     }
@@ -42,19 +40,17 @@ impl<S: State> Trajectory<S> {
 
 impl<S: State> Observer<S> for Trajectory<S> {
     fn start(&mut self, info: &StepInfo, x: &S) {
-        self.last_t = info.t;
         self.keep(info.t, x);
     }
 
     fn step(&mut self, info: &StepInfo, x: &S) -> ControlFlow<()> {
-        self.last_t = info.t;
         if (info.step + 1).is_multiple_of(self.every) {
             self.keep(info.t, x);
         }
         ControlFlow::Continue(())
     }
 
-    fn end(&mut self, _stats: &SolveStats, x: &S) {
-        self.keep(self.last_t, x);
+    fn end(&mut self, stats: &SolveStats, x: &S) {
+        self.keep(stats.t, x);
     }
 }

@@ -68,6 +68,7 @@ pub(crate) fn march<S: State, M: GridMethod<S>>(
         rejected: 0,
         row_evaluations: score.nfe() * x.rows() as u64,
         stop,
+        t: info.t,
     };
     observer.end(&stats, x);
     Ok(stats)

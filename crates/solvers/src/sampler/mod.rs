@@ -64,6 +64,9 @@ pub struct SolveStats {
     pub row_evaluations: u64,
     /// Why it ended.
     pub stop: StopReason,
+    /// Time of the final state: the end time, or that of the last step where an observer stopped the run (for adaptive methods the
+    /// largest over the rows). Of no meaning where there are no rows.
+    pub t: f64,
 }
 
 /// A complete sampling method with its grid.

@@ -115,6 +115,7 @@ impl<S: State> Sampler<S> for AdaptiveOde {
         };
         observer.start(&start, x);
         let (from, to) = (self.t_start, self.t_end);
+        let mut shown = from;
         let solved = integrate_saving(
             self.tableau,
             &mut flow,
@@ -123,7 +124,10 @@ impl<S: State> Sampler<S> for AdaptiveOde {
             job.first_row,
             x,
             &self.save_at,
-            &mut |info, x| observer.step(info, x),
+            &mut |info, x| {
+                shown = info.t;
+                observer.step(info, x)
+            },
         )?;
         let before = score.nfe();
         if solved.stop == StopReason::Finished {
@@ -136,6 +140,10 @@ impl<S: State> Sampler<S> for AdaptiveOde {
             rejected: solved.rejected,
             row_evaluations: solved.row_evaluations + after * x.rows() as u64,
             stop: solved.stop,
+            t: match solved.stop {
+                StopReason::Finished => to,
+                StopReason::Stopped => shown,
+            },
         };
         observer.end(&stats, x);
         Ok(stats)

@@ -262,6 +262,7 @@ impl<S: State> Sampler<S> for AdaptiveSde {
             rejected: run.attempts - run.accepted.iter().sum::<u64>(),
             row_evaluations: 2 * run.attempts,
             stop,
+            t: info.t,
         };
         if stop == StopReason::Finished && self.final_step == Final::Tweedie {
             let before = score.nfe();

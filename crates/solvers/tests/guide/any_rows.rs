@@ -5,9 +5,9 @@ use std::cell::Cell;
 use solvers::guide::{
     Classifier, ClassifierFree, Clip, ClippedScore, Mask, Measurement, PosteriorSampling, Pseudoinverse,
 };
-use solvers::{Coef, HostNoise, MixtureScore, ScoreFn, ScoreVjp, SolveError, State};
+use solvers::{Coef, MixtureScore, ScoreFn, ScoreVjp, SolveError, State};
 
-use crate::common::{Batch, mixture, prior, rows, run, sampler, sde};
+use crate::common::{Batch, mixture, prior, rows, run, sampler, sde, seeded};
 
 /// Says whether it takes any rows, and counts those it is given.
 struct Says<'a> {
@@ -76,10 +76,7 @@ fn wrappers_pass_it_through_and_rows_leave_without_a_change_of_bits() {
 
     let sampler = sampler("kind = \"ode\"\nrtol = 1e-4\natol = 1e-4", &*sde);
     let sampled = |score: &dyn ScoreFn<Batch>| {
-        let noise = HostNoise {
-            seed: 3,
-            first_row: 0,
-        };
+        let noise = seeded(3);
         let mut x = prior(&*sampler, &*sde, &noise, 200, 2);
         run(&*sampler, &*sde, score, &noise, &mut x).unwrap();
         rows(&x)

@@ -5,7 +5,9 @@ use solvers::config::{ClipConfig, SamplerConfig};
 use solvers::guide::{Clip, ClippedScore};
 use solvers::{Coef, HostBatch, HostNoise, RowFnScore, ScoreFn, SolveError, State};
 
-use crate::common::{Batch, batch, config, oracle, prior, refusal, rows, run, sampler, samples, sde, sdes};
+use crate::common::{
+    Batch, batch, config, oracle, prior, refusal, rows, run, sampler, samples, sde, sdes, seeded,
+};
 
 const STATIC: Clip = Clip::Static { min: -1.0, max: 1.0 };
 
@@ -125,10 +127,7 @@ fn what_is_not_finite_is_not_hidden() {
         // Through a sampler: the error names the row.
         let sampler = sampler("kind = \"heun\"\nsteps = 4\nclip_x0 = \"static\"", &*sde);
         let mut x = batch(4, 3, |row, _| row as f64);
-        let noise = HostNoise {
-            seed: 0,
-            first_row: 0,
-        };
+        let noise = seeded(0);
         let error = run(&*sampler, &*sde, &score, &noise, &mut x).unwrap_err();
         assert!(matches!(error, SolveError::NonFinite { row: 2, .. }), "{error}");
     }

@@ -8,11 +8,11 @@ use ndarray::Array2;
 use sde_core::{Mixture, Sde};
 use solvers::guide::{Mask, Measurement, PosteriorStep};
 use solvers::{
-    Coef, HostNoise, HostOptions, Job, Observer, Sampler, ScoreFn, ScoreVjp, SolveError, SolveStats, State,
-    StepInfo, StopReason, sample_chunks,
+    Coef, HostOptions, Observer, Sampler, ScoreFn, ScoreVjp, SolveError, SolveStats, State, StepInfo,
+    StopReason, sample_chunks,
 };
 
-use crate::common::{Batch, batch, mixture, prior, rows, run, sampler, sde, sdes};
+use crate::common::{Batch, batch, job, mixture, prior, rows, run, sampler, sde, sdes, seeded};
 use crate::problems::{Counting, moments, sampled, score_of};
 
 /// Says that all is at its place: the score is 0, so that under a kernel of mean 1 the estimate is the state.
@@ -49,10 +49,7 @@ fn rows_go_the_same_length_and_a_row_that_is_there_stays() {
     let guided = PosteriorStep::new(euler, Still, measured, 0.25).unwrap();
     let starts = [0.0, 1e-200, 5e-324, 2.0, -1e160, -7.0];
     let mut x = batch(6, 2, |row, d| if d == 0 { starts[row] } else { 4.0 });
-    let noise = HostNoise {
-        seed: 0,
-        first_row: 0,
-    };
+    let noise = seeded(0);
     run(&guided, &*sde, &Still, &noise, &mut x).unwrap();
     assert_eq!(x.plane(0)[0].to_bits(), 0);
     // Two that stand a hair away step over it and back, and then are there.
@@ -82,10 +79,7 @@ fn any_sampler_with_a_grid_is_corrected() {
     for (name, sde) in sdes() {
         let score = Counting::new(score_of(mixture(), &sde));
         let drawn = |sampler: &dyn Sampler<Batch>, score: &dyn ScoreFn<Batch>| {
-            let noise = HostNoise {
-                seed: 2,
-                first_row: 0,
-            };
+            let noise = seeded(2);
             let mut x = prior(sampler, &*sde, &noise, 5, 2);
             run(sampler, &*sde, score, &noise, &mut x).map(|stats| (rows(&x), stats))
         };
@@ -126,16 +120,8 @@ fn a_step_costs_one_score_and_one_product() {
     let inner = sampler("kind = \"pc\"\nsteps = 9", &*sde);
     // A model that no two threads may use: `Cell` counts.
     let guided = PosteriorStep::new(inner, &of_corrections, measured, 0.1).unwrap();
-    let noise = HostNoise {
-        seed: 1,
-        first_row: 0,
-    };
-    let job = Job {
-        sde: &*sde,
-        score: &of_steps,
-        noise: &noise,
-        first_row: 0,
-    };
+    let noise = seeded(1);
+    let job = job(&*sde, &of_steps, &noise);
     let mut x = batch(3, 2, |row, d| (row + d) as f64 - 1.0);
     let mut ends = Ends::default();
     let stats = guided.run(&job, &mut x, &mut ends).unwrap();
@@ -281,10 +267,7 @@ fn mistakes_are_named() {
         let error = guided(scale).err().unwrap().to_string();
         assert!(error.contains(&format!("guide.scale = {scale}")), "{error}");
     }
-    let noise = HostNoise {
-        seed: 0,
-        first_row: 0,
-    };
+    let noise = seeded(0);
     let mut wide = batch(2, 3, |_, _| 0.1);
     let error = run(&guided(0.1).unwrap(), &*sde, &score, &noise, &mut wide).unwrap_err();
     let what = "rows that are measured";

@@ -4,11 +4,11 @@ use std::sync::Arc;
 
 use ndarray::Array3;
 use sde_core::Mixture;
+use solvers::PresetNoise;
 use solvers::guide::{Matrix, Measurement, PosteriorStep};
 use solvers::observe::Trajectory;
-use solvers::{Job, PresetNoise};
 
-use crate::common::{batch, rows, sampler, sde};
+use crate::common::{batch, job, rows, sampler, sde};
 use crate::problems::score_of;
 
 /// `N(M, C)` in the plane, measured three ways.
@@ -89,12 +89,7 @@ fn steps_are_those_of_the_algorithm_by_hand() {
         let mut by_hand: Vec<[f64; 2]> = rows(&x).iter().map(|row| [row[0], row[1]]).collect();
         let preset = PresetNoise::new(Arc::new(noise.clone()), 0);
         let mut path = Trajectory::new(1);
-        let job = Job {
-            sde: &*sde,
-            score: &score,
-            noise: &preset,
-            first_row: 0,
-        };
+        let job = job(&*sde, &score, &preset);
         guided.run(&job, &mut x, &mut path).unwrap();
 
         let time = |k: usize| 1.0 - 0.9 * k as f64 / steps as f64;

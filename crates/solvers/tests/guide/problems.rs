@@ -5,9 +5,9 @@ use std::sync::Arc;
 
 use sde_core::{Mixture, Sde};
 use solvers::guide::LinearOperator;
-use solvers::{Coef, HostNoise, MixtureScore, Sampler, ScoreFn, ScoreVjp, SolveError, State};
+use solvers::{Coef, MixtureScore, Sampler, ScoreFn, ScoreVjp, SolveError, State};
 
-use crate::common::{Batch, batch, prior, rows, run};
+use crate::common::{Batch, batch, prior, rows, run, seeded};
 
 /// Counts evaluations.
 pub struct Counting<F> {
@@ -99,7 +99,7 @@ pub fn sampled(
     count: usize,
     dim: usize,
 ) -> Batch {
-    let noise = HostNoise { seed, first_row: 0 };
+    let noise = seeded(seed);
     let mut x = prior(sampler, sde, &noise, count, dim);
     run(sampler, sde, score, &noise, &mut x).unwrap();
     x

@@ -8,11 +8,11 @@ use solvers::guide::{Jumps, Known, LinearOperator, Mask, RePaint, Replacement, R
 use solvers::predict::EulerMaruyama;
 use solvers::sampler::Final;
 use solvers::{
-    Draw, HostNoise, Job, NoiseSource, Observer, Purpose, RowFnScore, Sampler, SolveError, SolveStats,
-    StepInfo, StopReason,
+    Draw, HostNoise, NoiseSource, Observer, Purpose, RowFnScore, Sampler, SolveError, SolveStats, StepInfo,
+    StopReason,
 };
 
-use crate::common::{Batch, batch, prior, rows, run, sampler, sde, sdes};
+use crate::common::{Batch, batch, job, prior, rows, run, sampler, sde, sdes, seeded};
 use crate::problems::{check_moments, moments, sampled, score_of};
 
 const Y: f64 = 1.0;
@@ -113,11 +113,7 @@ struct Recorded(RefCell<Vec<Draw>>);
 impl NoiseSource<Batch> for Recorded {
     fn normal(&self, draw: Draw, out: &mut Batch) -> Result<(), SolveError> {
         self.0.borrow_mut().push(draw);
-        HostNoise {
-            seed: 1,
-            first_row: 0,
-        }
-        .normal(draw, out)
+        seeded(1).normal(draw, out)
     }
 }
 
@@ -148,12 +144,7 @@ impl Observer<Batch> for Watch {
 fn watched(sampler: &dyn Sampler<Batch>, sde: &dyn Sde, stop_after: Option<u64>) -> (Vec<Draw>, Watch) {
     let score = score_of(gaussian(0.8), &crate::common::sde("kind = \"edm\""));
     let noise = Recorded(RefCell::new(Vec::new()));
-    let job = Job {
-        sde,
-        score: &score,
-        noise: &noise,
-        first_row: 0,
-    };
+    let job = job(sde, &score, &noise);
     let mut x = batch(3, 2, |row, d| (row + d) as f64);
     let mut watch = Watch {
         stop_after,
@@ -309,10 +300,7 @@ fn colours_are_found_for_grey_values() {
 fn what_cannot_be_done_is_refused() {
     let sde = sde("kind = \"vp\"");
     let score = score_of(gaussian(0.8), &sde);
-    let noise = HostNoise {
-        seed: 0,
-        first_row: 0,
-    };
+    let noise = seeded(0);
     let mut x = batch(2, 2, |_, _| 0.1);
     let adaptive = replacement("kind = \"ode\"\nmethod = \"dp5\"", &*sde);
     let error = run(&adaptive, &*sde, &score, &noise, &mut x)

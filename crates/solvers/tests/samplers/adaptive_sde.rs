@@ -5,7 +5,7 @@ use std::cell::Cell;
 use solvers::noise::{BrownianTree, Increments, Split};
 use solvers::{Coef, Draw, HostNoise, NoiseSource, Purpose, ScoreFn, SolveError, State};
 
-use crate::common::{Batch, oracle, prior, rows, run, sampler, sde, sdes};
+use crate::common::{Batch, oracle, prior, rows, run, sampler, sde, sdes, seeded};
 use crate::gaussian::GaussianScore;
 use crate::stochastic::preset;
 
@@ -15,22 +15,10 @@ pub const ADAPTIVE: &str = "kind = \"adaptive-sde\"";
 #[test]
 fn limits_of_the_adaptive_method() {
     let vp = sde("kind = \"vp\"");
-    let noise = HostNoise {
-        seed: 4,
-        first_row: 0,
-    };
+    let noise = seeded(4);
     let error = |lines: &str, noise: &dyn NoiseSource<Batch>| {
         let sampler = sampler(&format!("{ADAPTIVE}\n{lines}"), &*vp);
-        let mut x = prior(
-            &*sampler,
-            &*vp,
-            &HostNoise {
-                seed: 4,
-                first_row: 0,
-            },
-            3,
-            2,
-        );
+        let mut x = prior(&*sampler, &*vp, &seeded(4), 3, 2);
         run(&*sampler, &*vp, &oracle(&vp), noise, &mut x).expect_err("out of the limits")
     };
     let limit = error("max_steps = 5", &noise);
@@ -84,10 +72,7 @@ fn evaluations_of_the_adaptive_method() {
         for (tolerance, eta) in [(0.05, 1.0), (0.01, 1.0), (0.01, 0.0)] {
             let table = format!("{ADAPTIVE}\nrtol = {tolerance}\natol = {tolerance}\neta = {eta:?}");
             let sampler = sampler(&table, &*sde);
-            let noise = HostNoise {
-                seed: 6,
-                first_row: 0,
-            };
+            let noise = seeded(6);
             let most = Cell::new(0);
             let score = Within {
                 score: oracle(&sde),
@@ -150,10 +135,7 @@ fn euler_maruyama_has_strong_order_one() {
             var: 0.09,
         };
         let (start, end) = (1.0, 0.2);
-        let noise = HostNoise {
-            seed: 12,
-            first_row: 0,
-        };
+        let noise = seeded(12);
         let ends = |steps: usize| -> Vec<f64> {
             let table = format!(
                 "kind = \"pc\"\nsteps = {steps}\nfinal = \"none\"\nt_end = {end}\n[grid]\nkind = \"uniform\""
@@ -245,10 +227,7 @@ fn rejected_steps_stay_on_their_path() {
     };
     let count = 10_000;
     let (mean, std) = score.noised(1e-3);
-    let noise = HostNoise {
-        seed: 9,
-        first_row: 0,
-    };
+    let noise = seeded(9);
     // Variance of the samples over the exact one.
     let ratio = |tolerance: &str, source: &dyn NoiseSource<Batch>| {
         let table = format!("{ADAPTIVE}\nrtol = {tolerance}\natol = {tolerance}\nfinal = \"none\"");

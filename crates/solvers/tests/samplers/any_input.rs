@@ -7,7 +7,6 @@ use proptest::prelude::*;
 use proptest::strategy::ValueTree;
 use proptest::test_runner::{RngSeed, TestRunner};
 use sde_core::GridConfig;
-use solvers::HostNoise;
 use solvers::config::{
     AdaptiveSdeConfig, ClipConfig, CorrectorKind, DdimConfig, Dpm2AncestralConfig, Dpm2Config, DpmMode,
     DpmSolverConfig, Dpmpp2mSdeConfig, Dpmpp2sAncestralConfig, Dpmpp3mSdeConfig, DpmppSdeConfig,
@@ -18,7 +17,7 @@ use solvers::exponential::{Curvature, Prediction};
 use solvers::sampler::Final;
 use solvers::stochastic::SecondOrder;
 
-use crate::common::{Batch, config, oracle, prior, rows, run, sde};
+use crate::common::{Batch, config, oracle, prior, rows, run, sde, seeded};
 
 fn number() -> impl Strategy<Value = f64> {
     prop_oneof![
@@ -312,7 +311,7 @@ proptest! {
     fn any_table_gives_samples_or_a_line(table in tables(), kind in choice(&["vp", "subvp", "ve", "edm"])) {
         let sde = sde(&format!("kind = \"{kind}\""));
         let outcome = table.build::<Batch>(&*sde).and_then(|sampler| {
-            let noise = HostNoise { seed: 1, first_row: 0 };
+            let noise = seeded(1);
             let mut x = prior(&*sampler, &*sde, &noise, 3, 2);
             run(&*sampler, &*sde, &oracle(&sde), &noise, &mut x).map(|stats| (x, stats))
         });

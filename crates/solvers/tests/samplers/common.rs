@@ -122,6 +122,25 @@ pub fn prior(
     x
 }
 
+/// Noise for the rows from 0 on.
+pub fn seeded(seed: u64) -> HostNoise {
+    HostNoise { seed, first_row: 0 }
+}
+
+/// What a sampler works on, rows from 0 on.
+pub fn job<'a>(
+    sde: &'a dyn Sde,
+    score: &'a dyn ScoreFn<Batch>,
+    noise: &'a dyn NoiseSource<Batch>,
+) -> Job<'a, Batch> {
+    Job {
+        sde,
+        score,
+        noise,
+        first_row: 0,
+    }
+}
+
 pub fn run(
     sampler: &dyn Sampler<Batch>,
     sde: &dyn Sde,
@@ -129,13 +148,7 @@ pub fn run(
     noise: &dyn NoiseSource<Batch>,
     x: &mut Batch,
 ) -> Result<SolveStats, SolveError> {
-    let job = Job {
-        sde,
-        score,
-        noise,
-        first_row: 0,
-    };
-    sampler.run(&job, x, &mut ())
+    sampler.run(&job(sde, score, noise), x, &mut ())
 }
 
 /// `rows` samples with a seed.
@@ -148,7 +161,7 @@ pub fn samples(
     dim: usize,
 ) -> (Batch, SolveStats) {
     let sampler = sampler(table, sde);
-    let noise = HostNoise { seed, first_row: 0 };
+    let noise = seeded(seed);
     let mut x = prior(&*sampler, sde, &noise, rows, dim);
     let stats = run(&*sampler, sde, score, &noise, &mut x).unwrap_or_else(|error| panic!("{table}: {error}"));
     (x, stats)

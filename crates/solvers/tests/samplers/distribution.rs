@@ -4,9 +4,9 @@
 use sde_core::{Marginal, NoisedMixture};
 use solvers::correct::{AnnealedLangevin, BatchLangevin, Corrector, Langevin, sigma_rule, step_ratio};
 use solvers::sampler::{CountedScore, Scratch, StepCtx};
-use solvers::{Draw, HostNoise, Job, NoiseSource, Purpose, SolveError, State};
+use solvers::{Draw, NoiseSource, Purpose, SolveError, State};
 
-use crate::common::{Batch, batch, mixture, oracle, rows, samples, sde};
+use crate::common::{Batch, batch, job, mixture, oracle, rows, samples, sde, seeded};
 use crate::gaussian::GaussianScore;
 
 const ROWS: usize = 2000;
@@ -170,12 +170,7 @@ fn langevin_has_the_known_stationary_variance() {
             mean: 0.0,
             var: 0.0,
         };
-        let job = Job {
-            sde: &*sde,
-            score: &score,
-            noise: &UnitInRowTwo,
-            first_row: 0,
-        };
+        let job = job(&*sde, &score, &UnitInRowTwo);
         let counted = CountedScore::new(&score);
         for (snr, ratio) in [(0.16, 1.0), (0.01, 1.0), (0.16, 0.97), (0.7, 0.5)] {
             let correctors: [Box<dyn Corrector<Batch>>; 2] =
@@ -216,16 +211,8 @@ fn batch_rule_is_the_sigma_rule_in_expectation() {
         mean: 0.0,
         var: 0.0,
     };
-    let noise = HostNoise {
-        seed: 4,
-        first_row: 0,
-    };
-    let job = Job {
-        sde: &*sde,
-        score: &score,
-        noise: &noise,
-        first_row: 0,
-    };
+    let noise = seeded(4);
+    let job = job(&*sde, &score, &noise);
     let counted = CountedScore::new(&score);
     let ctx = StepCtx::new(&job, &counted, 0);
     let mut start = Batch::zeros(64, 256);
@@ -273,16 +260,8 @@ fn correctors_converge_to_the_marginal_of_their_time() {
     let sde = sde("kind = \"vp\"");
     let t = 0.35;
     let score = oracle(&sde);
-    let noise = HostNoise {
-        seed: 8,
-        first_row: 0,
-    };
-    let job = Job {
-        sde: &*sde,
-        score: &score,
-        noise: &noise,
-        first_row: 0,
-    };
+    let noise = seeded(8);
+    let job = job(&*sde, &score, &noise);
     let counted = CountedScore::new(&score);
     let ctx = StepCtx::new(&job, &counted, 0);
     let mut x = batch(

@@ -3,9 +3,9 @@
 use std::cell::RefCell;
 
 use sde_core::Marginal;
-use solvers::{Coef, Draw, HostNoise, NoiseSource, Purpose, ScoreFn, SolveError, State};
+use solvers::{Coef, Draw, NoiseSource, Purpose, ScoreFn, SolveError, State};
 
-use crate::common::{Batch, batch, oracle, rows, run, sampler, samples, sde, sdes};
+use crate::common::{Batch, batch, oracle, rows, run, sampler, samples, sde, sdes, seeded};
 use crate::exact_moments::moments;
 use crate::exponential_values::distance;
 use crate::orders::{NoNoise, error, fitted_order};
@@ -332,11 +332,7 @@ fn draws_of_ddim() {
     impl NoiseSource<Batch> for Counted {
         fn normal(&self, draw: Draw, out: &mut Batch) -> Result<(), SolveError> {
             self.0.borrow_mut().push(draw);
-            HostNoise {
-                seed: 5,
-                first_row: 0,
-            }
-            .normal(draw, out)
+            seeded(5).normal(draw, out)
         }
     }
     let vp = sde("kind = \"vp\"");

@@ -5,11 +5,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 use solvers::{
-    Coef, FnScore, HostBatch, HostNoise, HostOptions, Job, MixtureScore, Observer, ScoreFn, SolveError,
-    State, StepInfo, sample_chunks,
+    Coef, FnScore, HostBatch, HostOptions, MixtureScore, Observer, ScoreFn, SolveError, State, StepInfo,
+    sample_chunks,
 };
 
-use crate::common::{Batch, batch, config, mixture, oracle, refusal, rows, run, sampler, samples, sde, sdes};
+use crate::common::{
+    Batch, batch, config, job, mixture, oracle, refusal, rows, run, sampler, samples, sde, sdes, seeded,
+};
 use crate::gaussian::GaussianScore;
 
 /// Every kind of this family, with the orders that differ.
@@ -41,10 +43,7 @@ fn error(kind: &str, table: &str, sigmas: &[f64]) -> f64 {
     let last = sde.time_at_sigma(sigmas[sigmas.len() - 1]);
     let ((mean, std), (end_mean, end_std)) = (score.noised(sampler.t_start()), score.noised(last));
     let mut x = batch(1, 1, |_, _| mean + 1.3 * std);
-    let noise = HostNoise {
-        seed: 0,
-        first_row: 0,
-    };
+    let noise = seeded(0);
     run(&*sampler, &*sde, &score, &noise, &mut x).expect("the problem is regular");
     (rows(&x)[0][0] - (end_mean + 1.3 * end_std)).abs()
 }
@@ -96,8 +95,8 @@ fn unipc_has_one_order_more_than_its_predictor() {
                 let sampler = sampler(&table, &*sde);
                 let (mean, std) = score.noised(sampler.t_start());
                 let mut x = batch(1, 1, |_, _| mean + 1.3 * std);
-                let noise = HostNoise { seed: 0, first_row: 0 };
-                let job = Job { sde: &*sde, score: &score, noise: &noise, first_row: 0 };
+                let noise = seeded(0);
+                let job = job(&*sde, &score, &noise);
                 let at = steps / 4 * 3;
                 let mut after = After(at.into(), Vec::new());
                 sampler.run(&job, &mut x, &mut after).expect("the problem is regular");
@@ -226,10 +225,7 @@ fn a_score_that_is_not_finite_is_named() {
         let table = format!("{table}\n{grid}").replace("s_churn = 3.0", "s_churn = 3.0\ns_max = 0.1");
         let sampler = sampler(&table, &*vp);
         let mut x = batch(4, 2, |row, d| 0.3 * row as f64 - 0.5 * d as f64);
-        let noise = HostNoise {
-            seed: 3,
-            first_row: 0,
-        };
+        let noise = seeded(3);
         let error = run(&*sampler, &*vp, &Broken, &noise, &mut x).expect_err(&table);
         let expected = SolveError::NonFinite {
             what: "score",

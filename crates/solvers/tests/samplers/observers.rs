@@ -3,9 +3,9 @@
 use std::ops::ControlFlow;
 
 use solvers::observe::{Chain, EarlyStop, Progress, StopFlag, Trajectory};
-use solvers::{HostNoise, Job, StopReason};
+use solvers::{Observer, StepInfo, StopReason};
 
-use crate::common::{Batch, batch, oracle, prior, sampler, sde};
+use crate::common::{Batch, batch, job, oracle, prior, sampler, sde, seeded};
 
 /// Observers see start, steps and end in order, and can stop a run; the state then is that of the step.
 #[test]
@@ -18,20 +18,12 @@ fn observers_watch_and_stop() {
         "kind = \"ode\"\nmethod = \"rk4\"\nsteps = 10",
     ] {
         let sampler = sampler(table, &*vp);
-        let noise = HostNoise {
-            seed: 3,
-            first_row: 0,
-        };
-        let job = Job {
-            sde: &*vp,
-            score: &score,
-            noise: &noise,
-            first_row: 0,
-        };
+        let noise = seeded(3);
+        let job = job(&*vp, &score, &noise);
         let mut x = prior(&*sampler, &*vp, &noise, 4, 2);
         let start = x.clone();
         let mut reported = Vec::new();
-        let mut progress = Progress::new(4, |info: &solvers::StepInfo| reported.push(info.step));
+        let mut progress = Progress::new(4, |info: &StepInfo| reported.push(info.step));
         let mut trajectory = Trajectory::new(1);
         let stats = sampler
             .run(&job, &mut x, &mut Chain(vec![&mut progress, &mut trajectory]))
@@ -44,7 +36,7 @@ fn observers_watch_and_stop() {
         assert!(trajectory.times().windows(2).all(|pair| pair[1] <= pair[0]));
 
         let mut stopped = start.clone();
-        let mut stop = EarlyStop(|info: &solvers::StepInfo, _: &Batch| info.step == 4);
+        let mut stop = EarlyStop(|info: &StepInfo, _: &Batch| info.step == 4);
         let stats = sampler
             .run(&job, &mut stopped, &mut stop)
             .expect("the problem is regular");
@@ -54,17 +46,49 @@ fn observers_watch_and_stop() {
     let flag = std::sync::atomic::AtomicBool::new(true);
     let mut stop = StopFlag(&flag);
     let x = batch(1, 1, |_, _| 0.0);
-    let info = solvers::StepInfo {
+    let info = StepInfo {
         step: 0,
         steps: None,
         t: 1.0,
         nfe: 1,
         first_row: 0,
     };
-    assert_eq!(
-        solvers::Observer::step(&mut stop, &info, &x),
-        ControlFlow::Break(())
-    );
+    assert_eq!(Observer::step(&mut stop, &info, &x), ControlFlow::Break(()));
+}
+
+/// The final state has the end time, whatever was shown before; where an observer stopped the run, that of the last step.
+#[test]
+fn runs_say_at_which_time_they_ended() {
+    let vp = sde("kind = \"vp\"");
+    let (score, noise) = (oracle(&vp), seeded(3));
+    for table in [
+        "kind = \"ode\"\nmethod = \"dp5\"\nsave_at = [0.5, 0.2]",
+        "kind = \"ode\"\nmethod = \"dp5\"",
+        "kind = \"adaptive-sde\"",
+        "kind = \"dpm-solver\"\nmode = \"adaptive\"",
+        "kind = \"heun\"\nsteps = 10",
+    ] {
+        let sampler = sampler(&format!("{table}\nt_end = 0.01"), &*vp);
+        let run = |observer: &mut dyn Observer<Batch>| {
+            let mut x = prior(&*sampler, &*vp, &noise, 3, 2);
+            sampler
+                .run(&job(&*vp, &score, &noise), &mut x, observer)
+                .expect("the problem is regular")
+        };
+        let mut trajectory = Trajectory::new(1);
+        let stats = run(&mut trajectory);
+        let times = trajectory.times();
+        assert_eq!((stats.t, times.last()), (0.01, Some(&0.01)), "{table}");
+        if table.contains("save_at") {
+            assert_eq!(times, [1.0, 0.5, 0.2, 0.01]);
+        }
+        let mut stopped = Trajectory::new(1);
+        let mut first = EarlyStop(|info: &StepInfo, _: &Batch| info.step == 0);
+        let stats = run(&mut Chain(vec![&mut stopped, &mut first]));
+        assert_eq!(stats.stop, StopReason::Stopped);
+        assert_eq!(stopped.times(), [1.0, stats.t, stats.t], "{table}");
+        assert!(stats.t > 0.01 && stats.t == times[1], "{table}");
+    }
 }
 
 /// Dense output: all rows at the times asked for, though each has its own steps; the bits of a row are those of a run of that row
@@ -73,20 +97,12 @@ fn observers_watch_and_stop() {
 fn adaptive_methods_show_common_times() {
     let vp = sde("kind = \"vp\"");
     let score = oracle(&vp);
-    let run = |method: &str, x: &mut Batch, observer: &mut dyn solvers::Observer<Batch>| {
+    let run = |method: &str, x: &mut Batch, observer: &mut dyn Observer<Batch>| {
         let table = format!(
             "kind = \"ode\"\nmethod = \"{method}\"\nfinal = \"none\"\nsave_at = [1.0, 0.9, 0.5, 0.1, 0.099, 0.0015, 0.001]"
         );
-        let noise = HostNoise {
-            seed: 3,
-            first_row: 0,
-        };
-        let job = Job {
-            sde: &*vp,
-            score: &score,
-            noise: &noise,
-            first_row: 0,
-        };
+        let noise = seeded(3);
+        let job = job(&*vp, &score, &noise);
         sampler(&table, &*vp)
             .run(&job, x, observer)
             .expect("the problem is regular")
@@ -115,7 +131,7 @@ fn adaptive_methods_show_common_times() {
         }
         let (mut stopped, mut third) = (
             start.clone(),
-            EarlyStop(|info: &solvers::StepInfo, _: &Batch| info.t == 0.5),
+            EarlyStop(|info: &StepInfo, _: &Batch| info.t == 0.5),
         );
         let stats = run(method, &mut stopped, &mut third);
         assert_eq!(

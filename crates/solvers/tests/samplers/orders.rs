@@ -1,7 +1,7 @@
 //! Order of convergence of the deterministic methods on the probability flow of Gaussian data, where the end is known: one
 //! trajectory of `N(0.7, 0.3^2)` under VP, 1.3 standard deviations from the mean, from `t = 1` to `1e-3`.
 
-use crate::common::{batch, rows, run, sampler, sde};
+use crate::common::{batch, job, rows, run, sampler, sde};
 use crate::gaussian::GaussianScore;
 
 const Z: f64 = 1.3;
@@ -219,12 +219,7 @@ fn saved(kind: &str, table: &str, times: &[f64]) -> (f64, u64) {
     let sampler = sampler(&format!("{table}\nsave_at = {times:?}"), &*sde);
     let (mean, std) = score.noised(sampler.t_start());
     let mut x = batch(1, 1, |_, _| mean + Z * std);
-    let job = solvers::Job {
-        sde: &*sde,
-        score: &score,
-        noise: &NoNoise,
-        first_row: 0,
-    };
+    let job = job(&*sde, &score, &NoNoise);
     let mut trajectory = solvers::observe::Trajectory::new(1);
     let stats = sampler
         .run(&job, &mut x, &mut trajectory)

@@ -2,7 +2,7 @@
 
 use solvers::{Coef, HostNoise, Job, ScoreFn, SolveError, State, StopReason};
 
-use crate::common::{Batch, batch, config, oracle, prior, rows, run, sampler, samples, sde, sdes};
+use crate::common::{Batch, batch, config, oracle, prior, rows, run, sampler, samples, sde, sdes, seeded};
 
 const KINDS: [&str; 15] = [
     "kind = \"pc\"",
@@ -233,10 +233,7 @@ fn a_bad_start_is_named() {
         "kind = \"heun\"",
     ] {
         let mut x = batch(3, 2, |row, _| if row == 1 { f64::INFINITY } else { 0.1 });
-        let noise = HostNoise {
-            seed: 3,
-            first_row: 0,
-        };
+        let noise = seeded(3);
         let error = run(&*sampler(table, &*vp), &*vp, &oracle(&vp), &noise, &mut x).expect_err(table);
         assert_eq!(
             error,

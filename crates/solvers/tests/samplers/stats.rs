@@ -1,8 +1,8 @@
 //! Pinned costs: evaluations, steps and rejections.
 
-use solvers::{HostNoise, StopReason};
+use solvers::StopReason;
 
-use crate::common::{oracle, prior, run, sampler, samples, sde};
+use crate::common::{oracle, prior, run, sampler, samples, sde, seeded};
 use crate::gaussian::GaussianScore;
 
 fn nfe(kind: &str, table: &str) -> u64 {
@@ -69,10 +69,7 @@ fn evaluations_of_the_adaptive_method() {
     for tolerance in ["1e-3", "1e-5", "1e-7"] {
         let table = format!("kind = \"ode\"\nrtol = {tolerance}\natol = {tolerance}\nfinal = \"none\"");
         let sampler = sampler(&table, &*sde);
-        let noise = HostNoise {
-            seed: 2,
-            first_row: 0,
-        };
+        let noise = seeded(2);
         let mut x = prior(&*sampler, &*sde, &noise, 16, 1);
         let stats = run(&*sampler, &*sde, &score, &noise, &mut x).expect("the problem is regular");
         assert_eq!((stats.nfe - 2) % 6, 0);
