@@ -5,7 +5,7 @@ mod common;
 use common::{ddpm, normals, redrawn, small};
 use score_nets::diffusers::Unet2dConfig;
 use score_nets::{
-    Autocast, NcsnppConfig, NetConfig, NetError, PatchConfig, Precision, ScoreNet, UnetConfig,
+    Autocast, Given, NcsnppConfig, NetConfig, NetError, PatchConfig, Precision, ScoreNet, UnetConfig,
     named_parameters,
 };
 use tch::{Device, Kind, Tensor, nn, no_grad};
@@ -127,6 +127,39 @@ fn bf16_is_near_f32_and_is_not_f32_for_every_network() {
             );
         }
     }
+}
+
+/// What a network is told goes through the same layers.
+#[test]
+fn networks_that_are_told_more_of_a_row_are_rounded_too() {
+    let config = UnetConfig {
+        channels: 8,
+        channel_mult: vec![1, 2],
+        classes: 3,
+        condition_size: 2,
+        condition_channels: 1,
+        ..UnetConfig::default()
+    };
+    let (vs, net) = redrawn(&NetConfig::Unet2d(config), &[1, 6, 6], Kind::Float);
+    let given = Given::labels(&[0, 2, -1])
+        .expect("classes")
+        .with_vector(normals(3, &[2], Kind::Float))
+        .with_image(normals(3, &[1, 6, 6], Kind::Float));
+    let (x, time) = (
+        normals(3, &[1, 6, 6], Kind::Float),
+        Tensor::from_slice(&[0.5_f32, 3.0, 90.0]),
+    );
+    let exact = no_grad(|| net.forward_given(&x, &time, &given, false)).expect("runs");
+    let net = Autocast::new(net, Precision::Bf16);
+    assert_eq!(net.classes(), 3);
+    let rounded = no_grad(|| net.forward_given(&x, &time, &given, false)).expect("runs");
+    let products = named_parameters(&vs)
+        .iter()
+        .filter(|(_, tensor)| tensor.dim() > 1)
+        .count();
+    let far = relative(&rounded, &exact);
+    assert_eq!(rounded.kind(), Kind::Float);
+    assert!(far > ROUNDING / 8.0 && far <= bound(products), "{far}");
 }
 
 /// The network itself, before and after, has the same bits; so have the wrapper in f32 and a network of f64.

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use score_nets::{Autocast, Precision, ScoreNet, named_buffers};
+use score_nets::{Autocast, NetError, Precision, ScoreNet, named_buffers};
 use sde_core::{Precond, Sde};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -365,12 +365,13 @@ fn in_precision(
 ) -> Result<Autocast, TrainError> {
     match precision.check(device) {
         Ok(()) => Ok(Autocast::new(net, precision)),
-        Err(error) => Err(TrainError::Config {
+        Err(NetError::Value { value, need, .. }) => Err(TrainError::Config {
             key: "train.precision".to_owned(),
-            value: format!("{:?}", precision.name()),
-            reason: error.to_string(),
+            value,
+            reason: format!("need {need}"),
             origin: Source::Code,
         }),
+        Err(other) => Err(other.into()),
     }
 }
 
