@@ -1,0 +1,138 @@
+//! Steps a second of training: data, noise, loss, backward pass, clipping, AdamW and average; and the share of a step that is
+//! none of forward pass, backward pass and optimiser, against a bare loop over the same network on one prepared batch.
+//! `benches/eager_pytorch.py` takes the same steps in eager PyTorch.
+//!
+//! ```text
+//! cargo bench -p train --bench steps -- [THREADS, 2] [SECONDS a figure, 5]
+//! ```
+#![allow(clippy::print_stdout, missing_docs)]
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use score_nets::named_parameters;
+use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
+use train::config::load_text;
+use train::loss::{DrawSource, Dsm, Loss};
+use train::optim::{AdamW, AdamWConfig, FlatParams};
+use train::trainer::Trainer;
+use train::{Dataset, RunConfig, Visit};
+
+const MLP: &str = "
+data = { kind = 'toy-2d', rows = 10000 }
+net = { kind = 'mlp', hidden_size = 256, num_layers = 4 }
+train = { steps = 1000000, batch = BATCH }";
+
+const DIGITS: &str = "
+data = { kind = 'digits' }
+net = { kind = 'unet2d', channels = 32, channel_mult = [1, 2], blocks = 1, head_channels = 32 }
+precond = { kind = 'edm', sigma_data = 0.75 }
+train = { steps = 1000000, batch = BATCH }";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    // Cargo adds `--bench`.
+    let numbers: Vec<String> = std::env::args()
+        .skip(1)
+        .filter(|arg| !arg.starts_with("--"))
+        .collect();
+    let threads = numbers.first().map_or(Ok(2), |arg| arg.parse())?;
+    let seconds = numbers.get(1).map_or(Ok(5.0), |arg| arg.parse())?;
+    tch::set_num_threads(threads);
+    score_nets::keep_freed_memory();
+    for (name, text, batch) in [("MLP", MLP, 512), ("MLP", MLP, 64), ("digits U-Net", DIGITS, 128)] {
+        let config = load_text(&text.replace("BATCH", &batch.to_string()), "bench".as_ref(), &[])?.config;
+        let mut trainer = Trainer::new(&config, Device::Cpu)?;
+        let mut bare = Bare::new(&config)?;
+        // In turns, so that a change of the machine's speed meets both.
+        let (mut whole, mut alone) = (Vec::new(), Vec::new());
+        let end = Instant::now() + Duration::from_secs_f64(2.0 * seconds);
+        while Instant::now() < end || whole.len() < 3 {
+            for _ in 0..5 {
+                let start = Instant::now();
+                trainer.step(0.0)?;
+                whole.push(start.elapsed().as_secs_f64());
+            }
+            for _ in 0..5 {
+                let start = Instant::now();
+                bare.step()?;
+                alone.push(start.elapsed().as_secs_f64());
+            }
+        }
+        let (whole, alone) = (median(whole), median(alone));
+        println!(
+            "{name}, batch {batch}, {threads} threads: {:.1} steps/s ({:.2} ms), outside network and optimiser {:.1} %",
+            1.0 / whole,
+            1e3 * whole,
+            100.0 * (1.0 - alone / whole)
+        );
+    }
+    Ok(())
+}
+
+fn median(mut taken: Vec<f64>) -> f64 {
+    taken.sort_by(f64::total_cmp);
+    taken[taken.len() / 2]
+}
+
+/// Forward pass, backward pass and optimiser, and nothing else.
+struct Bare {
+    net: Box<dyn score_nets::ScoreNet>,
+    loss: Dsm,
+    x0: Tensor,
+    draws: train::loss::TrainDraw,
+    params: FlatParams,
+    optim: AdamW,
+    _vs: VarStore,
+}
+
+impl Bare {
+    fn new(config: &RunConfig) -> Result<Self, Box<dyn Error>> {
+        let data = train::data::open(&config.data)?;
+        let vs = VarStore::new(Device::Cpu);
+        let net = score_nets::seeded(1, || config.net.build(&vs.root(), data.shape()))?;
+        let train::config::LossConfig::Dsm(dsm) = &config.loss;
+        let sde = config.sde.build()?;
+        let loss = Dsm::new(
+            sde.clone(),
+            config.precond.build(sde.clone())?,
+            dsm.weighting.build(sde.clone())?,
+            dsm.reduction,
+        );
+        let rows: Vec<u64> = (0..config.train.batch).collect();
+        let mut size = vec![rows.len() as i64];
+        size.extend_from_slice(data.shape());
+        let mut x0 = Tensor::zeros(size.as_slice(), (Kind::Float, Device::Cpu));
+        data.gather(&rows, Visit { seed: 0, epoch: 0 }, &mut x0)?;
+        let source = DrawSource {
+            seed: 0,
+            density: dsm.time.build(sde)?,
+            stratified: true,
+        };
+        let draws = source.draw(0, 0, rows.len(), rows.len() as u64, data.shape(), Device::Cpu);
+        let params = FlatParams::bind(named_parameters(&vs))?;
+        let optim = AdamW::new(AdamWConfig::default(), params.values());
+        Ok(Self {
+            net,
+            loss,
+            x0,
+            draws,
+            params,
+            optim,
+            _vs: vs,
+        })
+    }
+
+    fn step(&mut self) -> Result<(), Box<dyn Error>> {
+        self.params.zero_grads();
+        let loss = self
+            .loss
+            .per_row(self.net.as_ref(), &self.x0, &self.draws)?
+            .mean(Kind::Float);
+        loss.f_backward()?;
+        no_grad(|| {
+            self.optim
+                .step(self.params.values(), self.params.grads(), 1e-3, 1.0)
+        });
+        Ok(())
+    }
+}
