@@ -13,10 +13,10 @@ use std::time::{Duration, Instant};
 use score_nets::named_parameters;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
 use train::config::load_text;
-use train::loss::{DrawSource, Dsm, Loss};
+use train::loss::{DrawSource, Loss};
 use train::optim::{AdamW, AdamWConfig, FlatParams};
 use train::trainer::Trainer;
-use train::{Dataset, RunConfig, Visit};
+use train::{RunConfig, Visit};
 
 const MLP: &str = "
 data = { kind = 'toy-2d', rows = 10000 }
@@ -77,7 +77,7 @@ fn median(mut taken: Vec<f64>) -> f64 {
 /// Forward pass, backward pass and optimiser, and nothing else.
 struct Bare {
     net: Box<dyn score_nets::ScoreNet>,
-    loss: Dsm,
+    loss: Box<dyn Loss>,
     x0: Tensor,
     draws: train::loss::TrainDraw,
     params: FlatParams,
@@ -90,14 +90,9 @@ impl Bare {
         let data = train::data::open(&config.data)?;
         let vs = VarStore::new(Device::Cpu);
         let net = score_nets::seeded(1, || config.net.build(&vs.root(), data.shape()))?;
-        let train::config::LossConfig::Dsm(dsm) = &config.loss;
         let sde = config.sde.build()?;
-        let loss = Dsm::new(
-            sde.clone(),
-            config.precond.build(sde.clone())?,
-            dsm.weighting.build(sde.clone())?,
-            dsm.reduction,
-        );
+        let precond = config.precond.build(sde.clone())?;
+        let loss = config.loss.build(&sde, &precond, data.shape(), 0, Device::Cpu)?;
         let rows: Vec<u64> = (0..config.train.batch).collect();
         let mut size = vec![rows.len() as i64];
         size.extend_from_slice(data.shape());
@@ -105,8 +100,9 @@ impl Bare {
         data.gather(&rows, Visit { seed: 0, epoch: 0 }, &mut x0)?;
         let source = DrawSource {
             seed: 0,
-            density: dsm.time.build(sde)?,
+            density: config.loss.common().time.build(sde)?,
             stratified: true,
+            low_discrepancy: false,
         };
         let draws = source.draw(0, 0, rows.len(), rows.len() as u64, data.shape(), Device::Cpu);
         let params = FlatParams::bind(named_parameters(&vs))?;
