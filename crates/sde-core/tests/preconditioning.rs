@@ -75,7 +75,6 @@ fn raw_networks_get_the_state_and_their_own_times() {
         let interval = PrecondConfig::RawEps(RawTable {
             time_input: Some(TimeInputKind::IntervalLabel),
             labels: Some(50),
-            ..RawTable::default()
         });
         let interval = interval.build(sde.clone()).expect("labels");
         let told = |u: f64| interval.coefs(u * t_end).time;

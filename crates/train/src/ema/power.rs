@@ -98,12 +98,11 @@ pub fn factors(kept: &[Profile], wanted: Profile) -> Vec<f64> {
             continue;
         };
         rows.swap(used, best);
-        for row in 0..size {
-            if row != used {
-                let factor = rows[row][column] / rows[used][column];
-                for k in column..=size {
-                    rows[row][k] -= factor * rows[used][k];
-                }
+        let pivot = rows[used].clone();
+        for (_, row) in rows.iter_mut().enumerate().filter(|(row, _)| *row != used) {
+            let factor = row[column] / pivot[column];
+            for (value, above) in row.iter_mut().zip(&pivot).skip(column) {
+                *value -= factor * above;
             }
         }
         pivots.push(column);
