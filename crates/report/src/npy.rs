@@ -354,10 +354,40 @@ mod tests {
         bytes.extend(huge.as_bytes().iter().take(117));
         bytes.push(b'\n');
         assert!(message(&bytes).contains("claims"));
-        let integers = String::from_utf8_lossy(&whole[10..128]).replace("<f8", "<i8");
+        let complex = String::from_utf8_lossy(&whole[10..128]).replace("<f8", "<c8");
         let mut bytes = whole.clone();
-        bytes[10..128].copy_from_slice(integers.as_bytes());
-        assert!(message(&bytes).contains("<i8"));
+        bytes[10..128].copy_from_slice(complex.as_bytes());
+        assert!(message(&bytes).contains("<c8"));
+    }
+
+    #[test]
+    fn whole_numbers_and_named_arrays_are_read() {
+        let folder = folder();
+        let (npy, npz) = (folder.path().join("a.npy"), folder.path().join("a.npz"));
+        write_npy(&npy, &ndarray::array![3_i32, -4]).expect("writable");
+        assert_eq!(
+            read(&npy).expect("readable"),
+            Values::I64(ndarray::array![3, -4].into_dyn())
+        );
+        let mut archive = NpzWriter::new(File::create(&npz).expect("writable"));
+        archive
+            .add_array("x", &ndarray::array![1_i64 << 60])
+            .expect("writable");
+        archive
+            .add_array("y", &ndarray::array![2.5_f32])
+            .expect("writable");
+        archive.finish().expect("writable");
+        let x = read_array(&npz, Some("x")).expect("readable");
+        assert_eq!(x, Values::I64(ndarray::array![1_i64 << 60].into_dyn()));
+        let error = read_array(&npz, Some("z"))
+            .expect_err("no such array")
+            .to_string();
+        assert!(
+            error.contains("no array named z; the archive holds x, y"),
+            "{error}"
+        );
+        let error = read_array(&npy, Some("x")).expect_err("no archive").to_string();
+        assert!(error.contains("holds one array without a name"), "{error}");
     }
 
     #[test]
