@@ -83,7 +83,13 @@ fn info(set: &SetInfo) -> Result<(), TrainError> {
             ("test", DataConfig::FashionMnist(mnist(Split::Test))),
         ],
         "emoji" => vec![("all", DataConfig::Emoji(EmojiConfig::default()))],
-        "ucr" => UCR_SETS.map(|set| (set, DataConfig::Ucr(ucr_set(set)))).to_vec(),
+        "ucr" => {
+            let sets = set
+                .files
+                .iter()
+                .filter_map(|file| file.name.strip_suffix("_TRAIN.ts"));
+            sets.map(|set| (set, DataConfig::Ucr(ucr_set(set)))).collect()
+        }
         "digits" => vec![("all", DataConfig::default())],
         "synthetic-1d" => vec![("default", DataConfig::Synthetic1d(Default::default()))],
         "toy-2d" => vec![("default", DataConfig::Toy2d(Default::default()))],
@@ -94,16 +100,6 @@ fn info(set: &SetInfo) -> Result<(), TrainError> {
     }
     Ok(())
 }
-
-/// The series that the package holds.
-const UCR_SETS: [&str; 6] = [
-    "ItalyPowerDemand",
-    "GunPoint",
-    "ArrowHead",
-    "OSULeaf",
-    "BasicMotions",
-    "JapaneseVowels",
-];
 
 fn ucr_set(set: &str) -> UcrConfig {
     UcrConfig {

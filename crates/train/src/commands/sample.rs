@@ -60,7 +60,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     args.check()?;
     let stop = StopFlag::on_signals()?;
     let (opened, config) = open(args, device)?;
-    let mut opened = opened.in_precision(args.precision.precision)?;
+    let opened = opened.in_precision(args.precision.precision)?;
     let (sde, precond) = opened.card.process(&opened.card_file())?;
     let sampler: Box<dyn Sampler<TensorState>> = config.sampler.build(sde.as_ref())?;
     let mut progress = ProgressReport::new("sampling");
@@ -73,8 +73,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         seed,
         batch: args.batch.unwrap_or(0),
     };
-    let told =
-        Told::read(&config.condition, &opened.card.data.shape, device)?.or(std::mem::take(&mut opened.told));
+    let told = Told::read(&config.condition, &opened.card.data.shape, device)?.or(&opened.told);
     let model = Model {
         net: opened.net.as_ref(),
         precond: &precond,

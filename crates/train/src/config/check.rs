@@ -6,7 +6,7 @@ use solvers::HostBatch;
 
 use super::{RunConfig, Sources};
 use crate::TrainError;
-use crate::ema::power::LONGEST;
+use crate::ema::power::is_length;
 
 impl RunConfig {
     /// Checks every value that can be checked without the data, the device and the network.
@@ -56,13 +56,13 @@ impl RunConfig {
             range(
                 "ema.power",
                 format!("{:?}", e.power),
-                e.power.iter().all(|length| *length > 0.0 && *length <= LONGEST),
+                e.power.iter().all(|length| is_length(*length)),
                 "need lengths above 0 and up to 0.288, parts of the run",
             ),
             range(
                 "ema.length",
                 shown(e.length),
-                e.length.is_none_or(|length| length > 0.0 && length <= LONGEST),
+                e.length.is_none_or(is_length),
                 "need a length above 0 and up to 0.288, a part of the run",
             ),
             range(

@@ -6,15 +6,13 @@ use std::path::{Path, PathBuf};
 
 use image::imageops::FilterType;
 use image::{DynamicImage, Rgba, RgbaImage};
-use rand::Rng;
 use rayon::prelude::*;
 use serde::{Deserialize, Serialize};
-use solvers::noise::PhiloxRng;
 
 use super::cifar::symmetric;
 use super::files::damaged;
-use super::memory::visit_stream;
 use super::pictures::decode;
+use super::visit::{RowRandom, check_buffer, no_such_row};
 use super::{Dataset, Scaling, ScalingKind, Visit};
 use crate::TrainError;
 
@@ -143,13 +141,6 @@ impl ImageFolder {
             flip: config.flip,
         })
     }
-
-    fn refuse(reason: String) -> TrainError {
-        TrainError::Data {
-            name: "image-folder".to_owned(),
-            reason,
-        }
-    }
 }
 
 /// The images below a folder by their paths; a folder that links lead back to is entered once.
@@ -255,37 +246,23 @@ impl Dataset for ImageFolder {
 
     fn read(&self, rows: &[u64], visit: Visit, out: &mut [f32]) -> Result<(), TrainError> {
         let len = self.row_len();
-        if out.len() != rows.len() * len {
-            let need = rows.len() * len;
-            return Err(Self::refuse(format!(
-                "{} rows need {need} values, not {}",
-                rows.len(),
-                out.len()
-            )));
-        }
+        check_buffer(self.name(), rows, len, out)?;
         let [_, height, width] = self.shape.map(|n| n as usize);
         for (&row, out) in rows.iter().zip(out.chunks_exact_mut(len)) {
             let picture = usize::try_from(row).ok().and_then(|row| self.pictures.get(row));
             let Some(picture) = picture else {
-                return Err(Self::refuse(format!(
-                    "row {row} asked for, there are {}",
-                    self.len()
-                )));
+                return Err(no_such_row(self.name(), row, self.len()));
             };
-            let mut rng = PhiloxRng::new(visit.seed, visit_stream(visit.epoch, row));
-            let mirrored = self.flip && rng.next_u32() >> 31 == 1;
-            // A place for every offset, as likely as any other.
-            let mut place = |room: usize| match room {
-                0 => 0,
-                _ => ((u64::from(rng.next_u32()) * (room as u64 + 1)) >> 32) as usize,
-            };
-            let (top, left) = (place(picture.height - height), place(picture.width - width));
+            let mut random = RowRandom::new(visit, row);
+            let mirrored = self.flip && random.coin();
+            let top = random.place(picture.height - height);
+            let left = random.place(picture.width - width);
             for (line, out) in out.chunks_exact_mut(width).enumerate() {
                 let (channel, y) = (line / height, line % height);
                 let start = (channel * picture.height + top + y) * picture.width + left;
                 for (o, &x) in out.iter_mut().zip(&picture.bytes[start..start + width]) {
                     let u = match self.dequantise {
-                        true => (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0,
+                        true => random.uniform(),
                         false => 0.0,
                     };
                     *o = self.scaling.to_model(f64::from(x) + u) as f32;

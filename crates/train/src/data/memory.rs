@@ -1,8 +1,6 @@
 //! A data set that lies in memory whole.
 
-use rand::Rng;
-use solvers::noise::PhiloxRng;
-
+use super::visit::{RowRandom, check_buffer, no_such_row};
 use super::{Dataset, Scaling, ScalingKind, Visit};
 use crate::TrainError;
 
@@ -224,11 +222,6 @@ pub(super) fn spread(values: impl Iterator<Item = f64> + Clone) -> (f64, f64, (f
     (mean, var.sqrt(), range)
 }
 
-/// Stream of a row's mirroring and dequantisation noise: the top bit sets it apart, 26 bits of the epoch, 37 of the row.
-pub(super) fn visit_stream(epoch: u64, row: u64) -> u64 {
-    1 << 63 | (epoch & 0x3ff_ffff) << 37 | (row & 0x1f_ffff_ffff)
-}
-
 impl Dataset for MemoryDataset {
     fn name(&self) -> &str {
         &self.name
@@ -260,21 +253,14 @@ impl Dataset for MemoryDataset {
 
     fn read(&self, rows: &[u64], visit: Visit, out: &mut [f32]) -> Result<(), TrainError> {
         let len = self.row_len();
-        if out.len() != rows.len() * len {
-            return Err(self.refuse(format!(
-                "{} rows need {} values, not {}",
-                rows.len(),
-                rows.len() * len,
-                out.len()
-            )));
-        }
+        check_buffer(&self.name, rows, len, out)?;
         for (&row, out) in rows.iter().zip(out.chunks_exact_mut(len)) {
             let start = match usize::try_from(row) {
                 Ok(row) if row < self.rows => row * len,
-                _ => return Err(self.refuse(format!("row {row} asked for, there are {}", self.rows))),
+                _ => return Err(no_such_row(&self.name, row, self.rows)),
             };
-            let mut rng = PhiloxRng::new(visit.seed, visit_stream(visit.epoch, row));
-            let mirrored = self.flip && rng.next_u32() >> 31 == 1;
+            let mut random = RowRandom::new(visit, row);
+            let mirrored = self.flip && random.coin();
             match &self.values {
                 Values::Real(v) => {
                     for (o, &x) in out.iter_mut().zip(&v[start..start + len]) {
@@ -283,8 +269,7 @@ impl Dataset for MemoryDataset {
                 }
                 Values::Levels(v, _) if self.dequantise => {
                     for (o, &x) in out.iter_mut().zip(&v[start..start + len]) {
-                        let u = (f64::from(rng.next_u32()) + 0.5) / 4_294_967_296.0;
-                        *o = self.scaling.to_model(f64::from(x) + u) as f32;
+                        *o = self.scaling.to_model(f64::from(x) + random.uniform()) as f32;
                     }
                 }
                 Values::Levels(v, _) => {

@@ -21,6 +21,7 @@ mod synthetic;
 mod tests;
 mod toy;
 mod ucr;
+mod visit;
 
 pub use arrays::{NpyConfig, npy};
 pub use cifar::{CifarConfig, cifar10};

@@ -18,6 +18,11 @@ pub struct Profile {
 /// The longest profile: an exponent of 0, all values alike.
 pub const LONGEST: f64 = 0.288_675_134_594_812_9;
 
+/// Whether a profile can have this length.
+pub fn is_length(sigma_rel: f64) -> bool {
+    sigma_rel > 0.0 && sigma_rel <= LONGEST
+}
+
 /// The exponent of a profile of the length `sigma_rel`, in (0, [`LONGEST`]]: the largest root of
 /// `(x + 1) / ((x + 2)^2 (x + 3)) = sigma_rel^2` (equation 126 of appendix C), by bisection.
 pub fn exponent(sigma_rel: f64) -> f64 {

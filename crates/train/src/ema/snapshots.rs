@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use score_nets::weights;
 use tch::{Device, Kind, Tensor, no_grad};
 
-use super::power::{LONGEST, Profile, exponent, factors};
+use super::power::{Profile, exponent, factors, is_length};
 use crate::TrainError;
 
 const FOLDER: &str = "ema";
@@ -43,7 +43,7 @@ pub fn rebuild(
         path: run.join(FOLDER),
         reason,
     };
-    if !(sigma_rel > 0.0 && sigma_rel <= LONGEST) {
+    if !is_length(sigma_rel) {
         return Err(refuse(format!(
             "an average has a length above 0 and up to 0.288 of the run, not {sigma_rel}: change ema.length"
         )));

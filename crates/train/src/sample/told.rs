@@ -59,10 +59,11 @@ impl Told {
 
     /// These, and what `other` has besides.
     #[must_use]
-    pub fn or(self, other: Told) -> Self {
+    pub fn or(self, other: &Told) -> Self {
+        let same = |tensor: &Option<Tensor>| tensor.as_ref().map(Tensor::shallow_clone);
         Told {
-            vectors: self.vectors.or(other.vectors),
-            images: self.images.or(other.images),
+            vectors: self.vectors.or_else(|| same(&other.vectors)),
+            images: self.images.or_else(|| same(&other.images)),
         }
     }
 

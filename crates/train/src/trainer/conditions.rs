@@ -33,6 +33,11 @@ impl Conditions {
         })
     }
 
+    /// The vectors and images of the rows.
+    pub fn told(&self) -> &Told {
+        &self.told
+    }
+
     /// All that is told of some rows.
     ///
     /// # Errors

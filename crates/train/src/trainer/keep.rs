@@ -178,8 +178,8 @@ impl Trainer {
         stop: &StopFlag,
         progress: &mut dyn FnMut(f64),
     ) -> Result<Samples, TrainError> {
-        let told = Told::read(&self.config.condition, self.data.shape(), self.device)?
-            .or(Told::of_data(self.data.as_ref(), self.device)?);
+        let told =
+            Told::read(&self.config.condition, self.data.shape(), self.device)?.or(self.conditions.told());
         self.params.swap(self.ema.average_mut());
         let model = Model {
             net: self.net.net(),
