@@ -1,4 +1,4 @@
-//! The residual MLP: projection of x plus time embedding, residual blocks, output.
+//! The residual MLP: projection of x plus time embedding, residual blocks that see the time, output.
 
 use serde::{Deserialize, Serialize};
 use tch::Tensor;
@@ -6,7 +6,7 @@ use tch::nn::Path;
 
 use crate::embed::{Embedding, TimeEmbedding};
 use crate::given::check_sizes;
-use crate::layers::{Condition, LayerNorm, Linear, silu};
+use crate::layers::{Condition, LayerNorm, Linear, Weight, normalised, silu};
 use crate::unet::check_input;
 use crate::{Given, NetError, ScoreNet};
 
@@ -14,8 +14,11 @@ use crate::{Given, NetError, ScoreNet};
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct MlpConfig {
-    /// Width of the residual stream and of the time embedding.
+    /// Width of the residual stream.
     pub hidden_size: i64,
+    /// Width of the embedding of the time, and of the class and the vector where the network is told those. Narrower than the stream:
+    /// every block reads it through a map of its own, which costs as much as a layer of the stream where both are as wide.
+    pub time_size: i64,
     /// Number of residual blocks.
     pub num_layers: i64,
     /// Probability of dropping a value inside a block.
@@ -34,6 +37,7 @@ impl Default for MlpConfig {
     fn default() -> Self {
         MlpConfig {
             hidden_size: 256,
+            time_size: 64,
             num_layers: 4,
             dropout: 0.0,
             embedding: Embedding::Sinusoidal,
@@ -51,14 +55,13 @@ impl MlpConfig {
     /// [`NetError::Config`] naming `net.key`, [`NetError::Torch`] when libtorch cannot allocate.
     pub fn build(&self, vs: &Path, shape: &[i64]) -> Result<Mlp, NetError> {
         self.check()?;
-        let (size, width) = (shape.iter().product(), self.hidden_size);
+        let (size, width, time) = (shape.iter().product(), self.hidden_size, self.time_size);
         let blocks = (0..self.num_layers).map(|number| {
             let at = vs / "blocks" / number;
             Ok(Block {
-                norm: LayerNorm::new(&(&at / "norm"), width)?,
-                linear1: Linear::new(&(&at / "linear1"), width, width, 1.0)?,
-                time: Linear::new(&(&at / "time"), width, width, 1.0)?,
-                linear2: Linear::new(&(&at / "linear2"), width, width, 0.0)?,
+                time: Linear::new(&(&at / "time"), time, width, 1.0)?,
+                linear1: Weight::new(&(&at / "linear1"), width, width, 1.0)?,
+                linear2: Weight::new(&(&at / "linear2"), width, width, 0.0)?,
             })
         });
         Ok(Mlp {
@@ -68,12 +71,12 @@ impl MlpConfig {
                 &(vs / "time"),
                 self.embedding,
                 self.features(),
-                width,
+                time,
                 self.fourier_scale,
             )?,
-            condition: Condition::new(&(vs / "condition"), self.classes, self.condition_size, width)?,
-            x_proj: Linear::new(&(vs / "x_proj"), size, width, 1.0)?,
-            t_proj: Linear::new(&(vs / "t_proj"), width, width, 1.0)?,
+            condition: Condition::new(&(vs / "condition"), self.classes, self.condition_size, time)?,
+            x_proj: Weight::new(&(vs / "x_proj"), size, width, 1.0)?,
+            t_proj: Linear::new(&(vs / "t_proj"), time, width, 1.0)?,
             blocks: blocks.collect::<Result<_, NetError>>()?,
             norm_out: LayerNorm::new(&(vs / "norm_out"), width)?,
             out: Linear::new(&(vs / "out"), width, size, 0.0)?,
@@ -86,12 +89,12 @@ impl MlpConfig {
     /// [`NetError::Config`] naming `net.key`.
     pub fn param_count(&self, shape: &[i64]) -> Result<u64, NetError> {
         self.check()?;
-        let (size, width) = (shape.iter().product(), self.hidden_size);
-        let block = LayerNorm::param_count(width) + 3 * Linear::param_count(width, width);
-        Ok(TimeEmbedding::param_count(self.features(), width)
-            + Condition::param_count(self.classes, self.condition_size, width)
-            + Linear::param_count(size, width)
-            + Linear::param_count(width, width)
+        let (size, width, time) = (shape.iter().product(), self.hidden_size, self.time_size);
+        let block = Linear::param_count(time, width) + 2 * Weight::param_count(width, width);
+        Ok(TimeEmbedding::param_count(self.features(), time)
+            + Condition::param_count(self.classes, self.condition_size, time)
+            + Weight::param_count(size, width)
+            + Linear::param_count(time, width)
             + self.num_layers as u64 * block
             + LayerNorm::param_count(width)
             + Linear::param_count(width, size))
@@ -99,11 +102,15 @@ impl MlpConfig {
 
     fn features(&self) -> i64 {
         // Even, and at least two frequencies.
-        (self.hidden_size + self.hidden_size % 2).max(4)
+        (self.time_size + self.time_size % 2).max(4)
     }
 
     fn check(&self) -> Result<(), NetError> {
-        for (key, value) in [("hidden_size", self.hidden_size), ("num_layers", self.num_layers)] {
+        for (key, value) in [
+            ("hidden_size", self.hidden_size),
+            ("time_size", self.time_size),
+            ("num_layers", self.num_layers),
+        ] {
             if !(1..=65_536).contains(&value) {
                 return Err(NetError::config(
                     key,
@@ -131,13 +138,13 @@ impl MlpConfig {
     }
 }
 
-/// `h + linear2(dropout(silu(linear1(norm(h)) + time)))`; starts near the identity.
+/// `h + W_2 dropout(silu(W_1 norm(h) + time))`, `time` the block's own map of the embedding; starts near the identity. The
+/// normalisation has no factors, since `W_1` follows, and nothing a shift but `time`.
 #[derive(Debug)]
 struct Block {
-    norm: LayerNorm,
-    linear1: Linear,
     time: Linear,
-    linear2: Linear,
+    linear1: Weight,
+    linear2: Weight,
 }
 
 /// The network; see [`MlpConfig`].
@@ -147,7 +154,7 @@ pub struct Mlp {
     dropout: f64,
     embedding: TimeEmbedding,
     condition: Condition,
-    x_proj: Linear,
+    x_proj: Weight,
     t_proj: Linear,
     blocks: Vec<Block>,
     norm_out: LayerNorm,
@@ -176,14 +183,14 @@ impl ScoreNet for Mlp {
             .condition
             .add(self.embedding.forward(time)?, given, x.size()[0])?;
         let flat = x.f_flatten(1, -1)?;
-        let mut h = self.x_proj.forward(&flat)?.f_add(&self.t_proj.forward(&time)?)?;
+        let mut h = self.x_proj.onto(&self.t_proj.forward(&time)?, &flat)?;
         for block in &self.blocks {
-            let inner = block.linear1.forward(&block.norm.forward(&h)?)?;
-            let mut inner = silu(inner.f_add(&block.time.forward(&time)?)?)?;
+            let time = block.time.forward(&time)?;
+            let mut inner = silu(block.linear1.onto(&time, &normalised(&h)?)?)?;
             if train && self.dropout > 0.0 {
                 inner = inner.f_dropout(self.dropout, true)?;
             }
-            h = h.f_add(&block.linear2.forward(&inner)?)?;
+            h = block.linear2.onto(&h, &inner)?;
         }
         let out = self.out.forward(&silu(self.norm_out.forward(&h)?)?)?;
         Ok(out.f_view(x.size().as_slice())?)

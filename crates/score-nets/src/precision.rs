@@ -175,6 +175,18 @@ pub fn linear(x: &Tensor, weight: &Tensor, bias: &Tensor) -> Result<Tensor, TchE
     factor(x)?.f_linear(&factor(weight)?, Some(&factor(bias)?))
 }
 
+/// `base + x W^T` of rows `[rows, size]`: in f32 one product that starts from `base`, without a pass for the sum.
+///
+/// # Errors
+/// As [`linear`].
+pub fn linear_onto(base: &Tensor, x: &Tensor, weight: &Tensor) -> Result<Tensor, TchError> {
+    let (x, weight) = (factor(x)?, factor(weight)?);
+    match Precision::current() {
+        Precision::F32 => base.f_addmm(&x, &weight.f_tr()?),
+        Precision::Bf16 => base.f_add(&x.f_mm(&weight.f_tr()?)?),
+    }
+}
+
 /// A convolution of `[rows, channels, length]`.
 ///
 /// # Errors

@@ -23,14 +23,14 @@ fn param_count_is_what_the_store_holds() {
     }
 }
 
-/// Hand-computed: time 2 x 65,792; x 768; t 65,792; four blocks of 512 + 3 x 65,792; norm 512; out 514.
+/// Hand-computed: time 2 x 4,160; x 512; t 16,640; four blocks of 16,640 + 2 x 65,536; norm 512; out 514.
 #[test]
 fn param_count_of_the_default_mlp() {
     assert_eq!(
         NetConfig::recommended_defaults(&[2])
             .param_count(&[2])
             .expect("sound"),
-        990_722
+        617_346
     );
 }
 

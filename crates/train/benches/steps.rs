@@ -119,12 +119,11 @@ impl Bare {
     }
 
     fn step(&mut self) -> Result<(), Box<dyn Error>> {
-        self.params.zero_grads();
         let loss = self
             .loss
             .per_row(self.net.as_ref(), &self.x0, &self.draws)?
             .mean(Kind::Float);
-        loss.f_backward()?;
+        self.params.backward(&loss, false)?;
         no_grad(|| {
             self.optim
                 .step(self.params.values(), self.params.grads(), 1e-3, 1.0)

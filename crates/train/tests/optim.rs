@@ -90,20 +90,22 @@ fn a_flat_network_computes_and_differentiates_as_before() {
         .map(|(name, t)| (name, host(&t.grad())))
         .collect();
 
-    let mut params = FlatParams::bind(score_nets::named_parameters(&vs)).expect("float parameters");
+    let params = FlatParams::bind(score_nets::named_parameters(&vs)).expect("float parameters");
     assert_eq!(params.count(), 3 * 5 + 5 + 5 * 2 + 2);
-    params.zero_grads();
     let again = forward();
     assert_eq!(again.double_value(&[]), loss.double_value(&[]));
-    again.backward();
-    params.check_views().expect("backward adds into the buffer");
+    params.backward(&again, false).expect("a backward pass");
+    params
+        .check_views()
+        .expect("the network still lies in the buffer");
     let views = params.named_views(params.grads());
     for (name, want) in &grads {
         let (_, view) = views.iter().find(|(n, _)| n == name).expect("the same names");
         assert_eq!(&host(view), want, "{name}");
     }
-    // Twice without zeroing: the gradients add up.
-    forward().backward();
+    // Once more in their place, then added.
+    params.backward(&forward(), false).expect("a backward pass");
+    params.backward(&forward(), true).expect("a backward pass");
     for (name, want) in &grads {
         let (_, view) = views.iter().find(|(n, _)| n == name).expect("the same names");
         assert!(host(view).iter().zip(want).all(|(a, b)| *a == 2.0 * b), "{name}");

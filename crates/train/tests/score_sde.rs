@@ -140,7 +140,7 @@ fn five_training_steps_of_score_sde() {
         ..
     } = &fixture.facts;
     assert_eq!(optim.optimizer, "Adam");
-    let mut params = FlatParams::bind(named_parameters(&fixture.vs)).expect("f32 leaves");
+    let params = FlatParams::bind(named_parameters(&fixture.vs)).expect("f32 leaves");
     let adam = AdamWConfig {
         beta1: optim.beta1,
         beta2: 0.999,
@@ -155,12 +155,11 @@ fn five_training_steps_of_score_sde() {
     for (step, (want_loss, want_norm)) in losses.iter().zip(clipped_grad_norms).enumerate() {
         let (x0, draw) = fixture.step(step as i64);
         let batch = x0.size()[0] as u64;
-        params.zero_grads();
         let mean = loss
             .per_row(fixture.net.as_ref(), &x0, &draw)
             .expect("runs")
             .mean(Kind::Float);
-        mean.backward();
+        params.backward(&mean, false).expect("a backward pass");
         let value = mean.double_value(&[]);
         assert!(
             (value - want_loss).abs() <= 1e-5 * want_loss,

@@ -70,6 +70,34 @@ impl Linear {
     }
 }
 
+/// `x W^T` of rows `[rows, size]`, which joins what is there.
+#[derive(Debug)]
+pub struct Weight(Tensor);
+
+impl Weight {
+    /// `[output, input]` scaled by `scale`, as in [`Linear::new`].
+    ///
+    /// # Errors
+    /// When libtorch cannot allocate.
+    pub fn new(vs: &Path, input: i64, output: i64, scale: f64) -> Result<Self, TchError> {
+        let dims = [output, input];
+        Ok(Weight(vs.f_var("weight", &dims, fan_average(&dims, scale))?))
+    }
+
+    /// Number of parameters of such a layer.
+    pub fn param_count(input: i64, output: i64) -> u64 {
+        (input * output) as u64
+    }
+
+    /// `base + x W^T`, where `base` has the rows of `x` or one for all.
+    ///
+    /// # Errors
+    /// When libtorch fails.
+    pub fn onto(&self, base: &Tensor, x: &Tensor) -> Result<Tensor, TchError> {
+        precision::linear_onto(base, x, &self.0)
+    }
+}
+
 /// How many axes a feature map has beside rows and channels.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Space {
@@ -222,6 +250,16 @@ impl GroupNorm {
         let (x, bias) = (precision::norm_input(x, &self.weight)?, Some(&self.bias));
         x.f_group_norm(self.groups, Some(&self.weight), bias, self.eps, true)
     }
+}
+
+/// Each row of `[rows, size]` to mean 0 and variance 1: layer normalisation without factors and shifts of its own, for where a linear
+/// map follows, which has them.
+///
+/// # Errors
+/// When libtorch fails.
+pub(crate) fn normalised(x: &Tensor) -> Result<Tensor, TchError> {
+    let none: Option<&Tensor> = None;
+    x.f_layer_norm(x.size2()?.1, none, none, NORM_EPS, true)
 }
 
 /// Layer normalisation (Ba et al. 2016, arXiv:1607.06450) of the last axis.

@@ -7,8 +7,8 @@ mod resample;
 mod residual;
 
 pub use attention::Attention;
-pub use basic::{Conv, GroupNorm, LayerNorm, Linear, Space};
-pub(crate) use basic::{fan_average, silu};
+pub use basic::{Conv, GroupNorm, LayerNorm, Linear, Space, Weight};
+pub(crate) use basic::{fan_average, normalised, silu};
 pub use condition::Condition;
 pub use resample::{Downsample, Upsample};
 pub use residual::{Residual, ResidualOptions};

@@ -38,7 +38,7 @@ pub struct AdamW {
     config: AdamWConfig,
     first: Tensor,
     second: Tensor,
-    scratch: Tensor,
+    scratch: [Tensor; 2],
     updates: u64,
 }
 
@@ -51,12 +51,12 @@ impl AdamW {
     pub fn new(config: AdamWConfig, values: &Tensor) -> Self {
         let like = || no_grad(|| values.zeros_like());
         let size = values.size1().expect("invariant: parameters are flat").min(BLOCK);
-        let scratch = Tensor::zeros([size], (values.kind(), values.device()));
+        let scratch = || Tensor::zeros([size], (values.kind(), values.device()));
         Self {
             config,
             first: like(),
             second: like(),
-            scratch,
+            scratch: [scratch(), scratch()],
             updates: 0,
         }
     }
@@ -76,7 +76,7 @@ impl AdamW {
         self.updates = updates;
     }
 
-    /// One update of `values` in place. `grad_scale` multiplies the gradient first (clipping); no host
+    /// One update of `values` in place. `grad_scale` multiplies the gradient first, in its place (clipping); no host
     /// synchronisation.
     pub fn step(&mut self, values: &Tensor, grads: &Tensor, lr: f64, grad_scale: f64) {
         self.updates += 1;
@@ -95,26 +95,23 @@ impl AdamW {
             while offset < total {
                 let len = BLOCK.min(total - offset);
                 let block = |flat: &Tensor| flat.narrow(0, offset, len);
-                let (mut p, g) = (block(values), block(grads));
+                let (mut p, mut g) = (block(values), block(grads));
                 let (mut m, mut v) = (block(&self.first), block(&self.second));
-                let mut scratch = self.scratch.narrow(0, 0, len);
-                let _ = m.g_mul_scalar_(beta1);
-                scratch.copy_(&g);
-                let _ = scratch.g_mul_scalar_((1.0 - beta1) * grad_scale);
-                let _ = m.g_add_(&scratch);
-                let _ = v.g_mul_scalar_(beta2);
-                let _ = g.mul_out(&scratch, &g);
-                let _ = scratch.g_mul_scalar_((1.0 - beta2) * grad_scale * grad_scale);
-                let _ = v.g_add_(&scratch);
-                let _ = v.sqrt_out(&scratch);
-                let _ = scratch.g_mul_scalar_(1.0 / second_correction_root);
-                let _ = scratch.g_add_scalar_(eps);
-                let _ = m.div_out(&scratch, &scratch);
-                let _ = scratch.g_mul_scalar_(-lr / first_correction);
+                let [mut a, b] = [0, 1].map(|i: usize| self.scratch[i].narrow(0, 0, len));
+                if grad_scale != 1.0 {
+                    let _ = g.g_mul_scalar_(grad_scale);
+                }
+                let _ = m.lerp_(&g, 1.0 - beta1);
+                let _ = g.mul_out(&a, &g);
+                let _ = v.lerp_(&a, 1.0 - beta2);
+                // sqrt(v / (1 - beta2^n)) + eps, times the second root, which goes into the factor of m as well.
+                let _ = v.sqrt_out(&a);
+                let _ = a.g_add_scalar_(eps * second_correction_root);
+                let _ = m.mul_scalar_out(&b, -lr * second_correction_root / first_correction);
                 if weight_decay != 0.0 {
                     let _ = p.g_mul_scalar_(1.0 - lr * weight_decay);
                 }
-                let _ = p.g_add_(&scratch);
+                let _ = p.addcdiv_(&b, &a);
                 offset += len;
             }
         });

@@ -1,9 +1,9 @@
-//! All trainable tensors of a network as views into one flat buffer, and their gradients likewise.
+//! All trainable tensors of a network as views into one flat buffer, and their gradients in another.
 //!
 //! An optimiser step, an exponential average, a gradient norm and a checkpoint then touch one tensor instead of some
 //! hundred small ones: no call overhead for each parameter and one host synchronisation for the norm.
 
-use tch::{Kind, Tensor, no_grad};
+use tch::{Kind, TchError, Tensor, no_grad};
 
 use crate::TrainError;
 
@@ -31,7 +31,9 @@ pub struct FlatParams {
     slots: Vec<Slot>,
     values: Tensor,
     grads: Tensor,
-    /// The network's own tensors; kept so that their gradients can be checked to be views still.
+    /// Zeros for between two slots.
+    padding: Tensor,
+    /// The network's own tensors.
     tensors: Vec<Tensor>,
 }
 
@@ -69,16 +71,10 @@ impl FlatParams {
             offset += (numel + ALIGN - 1) / ALIGN * ALIGN;
         }
         let fail = TrainError::tensor("laying out the parameters");
-        let values = Tensor::zeros([offset], (Kind::Float, device));
-        let grads = values.zeros_like();
+        let values = Tensor::f_zeros([offset], (Kind::Float, device)).map_err(&fail)?;
+        let grads = values.f_zeros_like().map_err(&fail)?;
+        let padding = Tensor::f_zeros([ALIGN], (Kind::Float, device)).map_err(&fail)?;
         let mut tensors: Vec<Tensor> = named.into_iter().map(|(_, tensor)| tensor).collect();
-        // A backward pass through a sum of everything makes autograd allocate each gradient once; afterwards it adds
-        // into them in place, so that they can live in the flat buffer.
-        let sums: Vec<Tensor> = tensors.iter().map(|t| t.sum(Kind::Float)).collect();
-        Tensor::stack(&sums, 0)
-            .sum(Kind::Float)
-            .f_backward()
-            .map_err(&fail)?;
         no_grad(|| -> Result<(), TrainError> {
             for (slot, tensor) in slots.iter().zip(&mut tensors) {
                 let view = values
@@ -86,10 +82,6 @@ impl FlatParams {
                     .view(slot.shape.as_slice());
                 view.shallow_clone().f_copy_(&*tensor).map_err(&fail)?;
                 tensor.f_set_data(&view).map_err(&fail)?;
-                let grad_view = grads
-                    .narrow(0, slot.offset, slot.numel)
-                    .view(slot.shape.as_slice());
-                tensor.grad().f_set_data(&grad_view).map_err(&fail)?;
             }
             Ok(())
         })?;
@@ -97,6 +89,7 @@ impl FlatParams {
             slots,
             values,
             grads,
+            padding,
             tensors,
         };
         params.check_views()?;
@@ -118,14 +111,35 @@ impl FlatParams {
         &self.values
     }
 
-    /// The flat gradients, to which every backward pass adds.
+    /// The gradients of the last [`FlatParams::backward`].
     pub fn grads(&self) -> &Tensor {
         &self.grads
     }
 
-    /// Sets all gradients to zero.
-    pub fn zero_grads(&mut self) {
-        let _ = no_grad(|| self.grads.zero_());
+    /// The gradients of `loss`, one value, in the place of those that are there, or added to them. A parameter that has no part in
+    /// `loss` has the gradient zero. Cost: the backward pass and one copy; libtorch's own gradients of the tensors are not
+    /// touched.
+    ///
+    /// # Errors
+    /// When libtorch fails: nothing in `loss` depends on a parameter, or no memory is left.
+    pub fn backward(&self, loss: &Tensor, add: bool) -> Result<(), TchError> {
+        let found = Tensor::f_run_backward(&[loss], &self.tensors, false, false)?;
+        let mut pieces = Vec::with_capacity(2 * found.len());
+        let mut end = 0;
+        for (slot, grad) in self.slots.iter().zip(&found) {
+            pieces.push(self.padding.f_narrow(0, 0, slot.offset - end)?);
+            pieces.push(match grad.defined() {
+                true => grad.f_reshape([-1])?,
+                false => self.padding.f_narrow(0, 0, 1)?.f_expand([slot.numel], false)?,
+            });
+            end = slot.offset + slot.numel;
+        }
+        pieces.push(self.padding.f_narrow(0, 0, self.grads.size1()? - end)?);
+        no_grad(|| match add {
+            false => Tensor::f_cat_out(&self.grads, &pieces, 0),
+            true => self.grads.shallow_clone().f_add_(&Tensor::f_cat(&pieces, 0)?),
+        })
+        .map(drop)
     }
 
     /// Named views of a flat tensor laid out like the parameters, for checkpoints.
@@ -151,20 +165,15 @@ impl FlatParams {
         });
     }
 
-    /// Asserts that the network's tensors and gradients are still views of the buffers.
+    /// Asserts that the network's tensors are still views of the buffer.
     ///
     /// # Errors
     /// Somebody replaced the data of a parameter, for example by moving the network to another device.
     pub fn check_views(&self) -> Result<(), TrainError> {
-        let element = size_of::<f32>();
-        let start = |flat: &Tensor, slot: &Slot| {
-            let offset = usize::try_from(slot.offset).expect("invariant: offsets are not negative");
-            flat.data_ptr() as usize + offset * element
-        };
+        let start = self.values.data_ptr() as usize;
         for (slot, tensor) in self.slots.iter().zip(&self.tensors) {
-            let value_moved = tensor.data_ptr() as usize != start(&self.values, slot);
-            let grad_moved = tensor.grad().data_ptr() as usize != start(&self.grads, slot);
-            if slot.numel > 0 && (value_moved || grad_moved) {
+            let offset = usize::try_from(slot.offset).expect("invariant: offsets are not negative");
+            if slot.numel > 0 && tensor.data_ptr() as usize != start + offset * size_of::<f32>() {
                 return Err(TrainError::network(format!(
                     "parameter {}: its data no longer lie in the trainer's buffer; do not move or replace the \
                      network's tensors while it trains",

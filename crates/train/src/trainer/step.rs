@@ -204,12 +204,11 @@ impl Trainer {
             },
         );
         let ema_decay = self.ema.next_decay();
-        self.params.zero_grads();
         let fail = TrainError::tensor("the backward pass");
         let mut loss = Tensor::from(0.0_f32).to_device(self.device);
         for piece in 0..pieces {
             let share = self.forward(piece)?;
-            share.f_backward().map_err(&fail)?;
+            self.params.backward(&share, piece > 0).map_err(&fail)?;
             loss = no_grad(|| loss.f_add(&share)).map_err(&fail)?;
         }
         let both = no_grad(|| Tensor::f_stack(&[&loss, &self.params.grads().f_norm()?], 0)).map_err(&fail)?;

@@ -74,19 +74,20 @@ fn it_learns_the_loss_of_each_level() {
     for reduction in [Reduction::Mean, Reduction::Sum] {
         let objective = objective("vp", "eps", "sigma2", reduction);
         let loss = learned(&objective);
-        let mut params = FlatParams::bind(loss.parameters()).expect("leaves");
+        let params = FlatParams::bind(loss.parameters()).expect("leaves");
         let mut adam = AdamW::new(AdamWConfig::default(), params.values());
         let rows = 512;
         let x0 = Tensor::full([rows, 2], DATA, (Kind::Float, Device::Cpu));
         for step in 0..600 {
-            params.zero_grads();
             let times = (0..rows)
                 .map(|i| 0.02 + 0.98 * (i as f64 + 0.5) / rows as f64)
                 .collect();
             let per_row = loss
                 .per_row(&Twice, &x0, &draw(times, 10 + step, true))
                 .expect("shapes fit");
-            per_row.mean(Kind::Float).backward();
+            params
+                .backward(&per_row.mean(Kind::Float), false)
+                .expect("a backward pass");
             let lr = 0.1 * (1.0 - step as f64 / 600.0);
             adam.step(params.values(), params.grads(), lr, 1.0);
         }
