@@ -64,7 +64,7 @@ impl TensorState {
     fn factor(&self, a: Coef) -> Tensor {
         let (kind, device) = (self.tensor.kind(), self.tensor.device());
         match a {
-            Coef::All(value) => Tensor::full([1, 1], value, (kind, device)),
+            Coef::All(value) => Tensor::full([1, 1], held(value), (kind, device)),
             Coef::PerRow(values) => Tensor::from_slice(values)
                 .to_kind(kind)
                 .to_device(device)
@@ -124,7 +124,7 @@ impl State for TensorState {
 
     fn scale(&mut self, a: Coef) {
         let _ = no_grad(|| match a {
-            Coef::All(value) => self.tensor.g_mul_scalar_(value),
+            Coef::All(value) => self.tensor.g_mul_scalar_(held(value)),
             Coef::PerRow(_) => self.flat().g_mul_(&self.factor(a)),
         });
     }
@@ -195,7 +195,7 @@ impl State for TensorState {
             return;
         };
         let _ = no_grad(|| match *a {
-            Coef::All(value) => x.tensor.mul_scalar_out(&self.tensor, value),
+            Coef::All(value) => x.tensor.mul_scalar_out(&self.tensor, held(value)),
             Coef::PerRow(_) => x.flat().mul_out(&self.flat(), &self.factor(*a)),
         });
         for (a, x) in rest {
@@ -214,6 +214,15 @@ impl State for TensorState {
             finite.copy_data(&mut rows, self.rows());
             rows.iter().position(|finite| !finite)
         })
+    }
+}
+
+/// A coefficient as single precision holds it: one that is too large is infinite, and so is the state, which solvers refuse with its
+/// row and time. libtorch itself would throw.
+fn held(value: f64) -> f64 {
+    match (value as f32).is_infinite() {
+        true => f64::INFINITY.copysign(value),
+        false => value,
     }
 }
 

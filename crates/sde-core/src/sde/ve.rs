@@ -58,13 +58,19 @@ impl Ve {
     ) -> Result<Self, ConfigError> {
         check_sigmas(sigma_min, sigma_max)?;
         check_domain(&domain)?;
-        Ok(Self {
+        let ve = Self {
             sigma_min,
             sigma_max,
             log_ratio: (sigma_max / sigma_min).ln(),
             kernel,
             domain,
-        })
+        };
+        let most = ve.noise_level(domain.t_end);
+        if most > 1e100 {
+            let reason = format!("the noise level there is {most:e}, it must be at most 1e100; usual is 1");
+            return Err(ConfigError::new("sde.t_end", domain.t_end, reason));
+        }
+        Ok(ve)
     }
 
     /// The kernel in use.

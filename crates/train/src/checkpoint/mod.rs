@@ -7,7 +7,7 @@
 //! is used.
 
 mod state;
-mod store;
+pub(crate) mod store;
 mod verify;
 
 pub use state::{RunState, STATE_FILE, TENSOR_FILES};

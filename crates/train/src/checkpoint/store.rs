@@ -63,9 +63,8 @@ impl Store {
     pub fn prepare(&self) -> Result<(), TrainError> {
         fs::create_dir_all(&self.folder).map_err(TrainError::io("create", &self.folder))?;
         for name in self.names()? {
-            if name.starts_with(TEMPORARY) {
-                let path = self.folder.join(name);
-                fs::remove_dir_all(&path).map_err(TrainError::io("remove", &path))?;
+            if name.starts_with(TEMPORARY) || is_litter(&name, LATEST) {
+                remove(&self.folder.join(name))?;
             }
         }
         Ok(())
@@ -107,7 +106,7 @@ impl Store {
 
     fn write(&self, folder: &Path, snapshot: &Snapshot) -> Result<(), TrainError> {
         if folder.exists() {
-            fs::remove_dir_all(folder).map_err(TrainError::io("remove", folder))?;
+            remove(folder)?;
         }
         fs::create_dir(folder).map_err(TrainError::io("create", folder))?;
         let mut sha256 = BTreeMap::new();
@@ -143,7 +142,7 @@ impl Store {
                 let _ = fs::rename(&old, target);
             }
             renamed?;
-            fs::remove_dir_all(&old).map_err(TrainError::io("remove", &old))?;
+            remove(&old)?;
         } else {
             fs::rename(temporary, target).map_err(TrainError::io("create", target))?;
         }
@@ -154,8 +153,7 @@ impl Store {
     fn retire(&self, step: u64) -> Result<(), TrainError> {
         let older = self.steps()?.into_iter().filter(|&s| s < step);
         for step in older.skip(self.keep - 1) {
-            let path = self.folder.join(folder_name(step));
-            fs::remove_dir_all(&path).map_err(TrainError::io("remove", &path))?;
+            remove(&self.folder.join(folder_name(step)))?;
         }
         Ok(())
     }
@@ -227,6 +225,21 @@ fn folder_name(step: u64) -> String {
 fn step_of(name: &str) -> Option<u64> {
     let step = name.strip_prefix("step_")?.parse().ok()?;
     (folder_name(step) == name).then_some(step)
+}
+
+/// Whether a file is what a stopped process has left of writing `target` ([`report::atomic`]).
+pub(crate) fn is_litter(name: &str, target: &str) -> bool {
+    let rest = name.strip_prefix('.').and_then(|name| name.strip_prefix(target));
+    rest.is_some_and(|rest| rest.starts_with('.') && rest.ends_with(".tmp"))
+}
+
+/// Removes a folder, or a file that stands in the place of one.
+fn remove(path: &Path) -> Result<(), TrainError> {
+    let removed = match path.is_dir() {
+        true => fs::remove_dir_all(path),
+        false => fs::remove_file(path),
+    };
+    removed.map_err(TrainError::io("remove", path))
 }
 
 /// Waits until a file or folder is on the disk.

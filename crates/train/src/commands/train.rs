@@ -117,6 +117,8 @@ fn default_folder(name: &str) -> PathBuf {
                 '-'
             }
         })
+        // File systems hold names of up to 255 bytes.
+        .take(60)
         .collect();
     let base = format!("{}_{name}", timestamp(now));
     let mut path = Path::new("runs").join(&base);

@@ -3,10 +3,9 @@
 use std::path::Path;
 
 use sde_core::config::largest_distance;
-use serde::Deserialize;
 use toml::{Table, Value};
 
-use super::{DataConfig, Source, Sources};
+use super::{RunConfig, SdeConfig, Source, Sources};
 use crate::{TrainError, Visit};
 
 /// Data sets of images with levels.
@@ -99,41 +98,39 @@ pub(super) fn scaling(table: &mut Table, sources: &mut Sources) {
 /// Rows between which the largest distance is sought.
 const MOST_ROWS: usize = 1000;
 
+/// Whether `sde.sigma_max = "data"` stands in the table; a number takes its place, so that the table can be decoded.
+pub(super) fn asks_for_largest_noise(table: &mut Table) -> bool {
+    let sigma_max = table
+        .get_mut("sde")
+        .and_then(Value::as_table_mut)
+        .and_then(|sde| sde.get_mut("sigma_max"));
+    match sigma_max {
+        Some(value) if value.as_str() == Some("data") => {
+            *value = Value::Float(1.0);
+            true
+        }
+        _ => false,
+    }
+}
+
 /// `sde.sigma_max = "data"`: the largest distance between two rows of the data as the model sees them (Song and Ermon 2020,
 /// arXiv:2006.09011, technique 1), of a thousand rows spread evenly over the data set. The resolved configuration has the number.
-pub(super) fn largest_noise(table: &mut Table, sources: &mut Sources) -> Result<(), TrainError> {
-    let asked = |table: &Table| {
-        table
-            .get("sde")?
-            .get("sigma_max")?
-            .as_str()
-            .map(|text| text == "data")
+pub(super) fn largest_noise(config: &mut RunConfig, sources: &Sources) -> Result<(), TrainError> {
+    let sigma_max = match &mut config.sde {
+        SdeConfig::Ve(sde) => &mut sde.sigma_max,
+        SdeConfig::Edm(sde) => &mut sde.sigma_max,
+        SdeConfig::Vp(_) | SdeConfig::SubVp(_) => return Ok(()),
     };
-    if asked(table) != Some(true) {
-        return Ok(());
-    }
-    let data = table
-        .get("data")
-        .cloned()
-        .unwrap_or_else(|| Value::Table(Table::new()));
-    let Ok(config) = DataConfig::deserialize(data) else {
-        // The loader says what is wrong with the table of the data, and where.
-        return Ok(());
-    };
-    let data = crate::data::open(&config)?;
+    config.data.check().map_err(|e| sources.refuse(e))?;
+    let data = crate::data::open(&config.data)?;
     let rows = data.len().min(MOST_ROWS);
     let rows: Vec<u64> = (0..rows).map(|k| (k * data.len() / rows) as u64).collect();
     let mut values = vec![0.0_f32; rows.len() * data.row_len()];
     data.read(&rows, Visit { seed: 0, epoch: 0 }, &mut values)?;
     let points: Vec<f64> = values.into_iter().map(f64::from).collect();
     let largest = largest_distance(&points, data.row_len()).map_err(|e| sources.refuse(e))?;
-    if let Some(sde) = table.get_mut("sde").and_then(Value::as_table_mut) {
-        // Three digits are more than the rule knows.
-        let digits = 10_f64.powf(2.0 - largest.log10().floor());
-        sde.insert(
-            "sigma_max".to_owned(),
-            Value::Float((largest * digits).round() / digits),
-        );
-    }
+    // Three digits are more than the rule knows.
+    let digits = 10_f64.powf(2.0 - largest.log10().floor());
+    *sigma_max = Some((largest * digits).round() / digits);
     Ok(())
 }

@@ -254,6 +254,7 @@ fn plain(message: &str) -> String {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
         "i8" | "i16" | "i32" | "i64" | "isize" => "a whole number",
         "a boolean" => "true or false",
+        "variant identifier" => "the name of a kind",
         other if other.starts_with("struct ") || other.contains("tagged enum") || other == "a map" => {
             "a table"
         }

@@ -95,8 +95,11 @@ pub fn load_text(text: &str, file: &Path, overrides: &[Override]) -> Result<Load
     defaults::scaling(&mut table, &mut sources);
     defaults::net(&mut table, &mut sources);
     defaults::absolute_paths(&mut table, &sources, file);
-    defaults::largest_noise(&mut table, &mut sources)?;
+    let noise_of_data = defaults::asks_for_largest_noise(&mut table);
     let mut config = keys::decode(&mut table, &mut sources, &changed, &mut notes)?;
+    if noise_of_data {
+        defaults::largest_noise(&mut config, &sources)?;
+    }
     config.sde = config.sde.resolved();
     config.check(&sources)?;
     Ok(Loaded {
@@ -125,7 +128,10 @@ fn parse(text: &str, file: &Path, sources: &mut Sources) -> Result<Table, TrainE
             file: file.to_path_buf(),
             line,
             column,
-            reason: e.message().to_string(),
+            reason: match e.message().starts_with("invalid type: integer") {
+                true => "the number is too large: TOML holds whole numbers below 2^63".to_string(),
+                false => e.message().to_string(),
+            },
         }
     })
 }

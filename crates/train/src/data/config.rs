@@ -1,6 +1,6 @@
 //! `[data]`.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
@@ -56,6 +56,22 @@ impl DataConfig {
         }
     }
 
+    /// The path given, of kinds that have one.
+    fn path(&self) -> Option<&Path> {
+        match self {
+            DataConfig::Mnist(c) | DataConfig::FashionMnist(c) => c.path.as_deref(),
+            DataConfig::Cifar10(c) => Some(&c.path),
+            DataConfig::ImageFolder(c) => Some(&c.path),
+            DataConfig::Ucr(c) => c.path.as_deref(),
+            DataConfig::Npy(c) => Some(&c.path),
+            DataConfig::Csv(c) => Some(&c.path),
+            DataConfig::Digits(_)
+            | DataConfig::Emoji(_)
+            | DataConfig::Synthetic1d(_)
+            | DataConfig::Toy2d(_) => None,
+        }
+    }
+
     /// Checks the ranges of the values.
     ///
     /// # Errors
@@ -65,11 +81,15 @@ impl DataConfig {
             true => Ok(()),
             false => Err(ConfigError::new(format!("data.{key}"), value, reason)),
         };
-        let natural = |v: f64| v >= 0.0 && v.is_finite();
+        // What is added to values that are held in single precision.
+        let natural = |v: f64| (0.0..=1e30).contains(&v);
         let rows_ok = |rows: u64| (2..=1 << 30).contains(&rows);
         const ROWS: &str = "need 2 or more rows, at most 2^30";
         const MOST_VALUES: u64 = 1 << 31;
-        const NOISE: &str = "need 0 or a positive number";
+        const NOISE: &str = "need 0 or a positive number, at most 1e30";
+        if self.path().is_some_and(|path| path.as_os_str().is_empty()) {
+            return need(false, "path", "\"\"".to_owned(), "need a path");
+        }
         match self {
             DataConfig::Digits(_)
             | DataConfig::Mnist(_)
@@ -131,12 +151,12 @@ impl DataConfig {
                     c.min_cycles.to_string(),
                     NOISE,
                 )?;
-                let above = c.max_cycles >= c.min_cycles && c.max_cycles.is_finite();
+                let above = c.max_cycles >= c.min_cycles && natural(c.max_cycles);
                 need(
                     above,
                     "max_cycles",
                     c.max_cycles.to_string(),
-                    "need at least data.min_cycles",
+                    "need at least data.min_cycles, at most 1e30",
                 )?;
                 need(natural(c.noise), "noise", c.noise.to_string(), NOISE)
             }

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 use super::cifar::symmetric;
 use super::files::damaged;
-use super::pictures::decode;
+use super::pictures::{MOST_PIXELS, decode};
 use super::visit::{RowRandom, check_buffer, no_such_row};
 use super::{Dataset, Scaling, ScalingKind, Visit};
 use crate::TrainError;
@@ -199,6 +199,15 @@ fn picture(path: &Path, config: &ImageFolderConfig, size: (usize, usize)) -> Res
             (f64::from(height) / f64::from(image.height())).max(f64::from(width) / f64::from(image.width()));
         let along = |side: u32, least: u32| ((f64::from(side) * scale).round() as u32).max(least);
         let (w, h) = (along(image.width(), width), along(image.height(), height));
+        if w.max(h) > MOST_PIXELS {
+            let reason = format!(
+                "is {} x {} pixels; covering {height} x {width} would make it {h} x {w}, more than {MOST_PIXELS} on a side: remove it, or cut \
+                 it first",
+                image.height(),
+                image.width()
+            );
+            return Err(damaged(path, &reason));
+        }
         image = image.resize_exact(w, h, FilterType::CatmullRom);
     }
     if config.crop == Crop::Centre {

@@ -205,7 +205,11 @@ fn moments(values: &Values, row_len: usize) -> Result<(f64, f64, (f64, f64)), St
             None => Ok(spread(v.iter().map(|&b| f64::from(b)))),
         },
         Values::Real(v) => match v.iter().position(|x| !x.is_finite()) {
-            Some(at) => Err(format!("row {}: a value is {}", at / row_len, v[at])),
+            Some(at) => Err(format!(
+                "row {}: a value is {} in single precision",
+                at / row_len,
+                v[at]
+            )),
             None => Ok(spread(v.iter().map(|&x| f64::from(x)))),
         },
     }

@@ -10,7 +10,7 @@ use super::files::damaged;
 use crate::TrainError;
 
 /// Most pixels along a side of a picture that is read.
-const MOST_PIXELS: u32 = 1 << 15;
+pub(super) const MOST_PIXELS: u32 = 1 << 15;
 
 /// Decodes a picture; its kind is told by its first bytes, not by its name.
 ///
@@ -18,6 +18,10 @@ const MOST_PIXELS: u32 = 1 << 15;
 /// [`TrainError::Io`], or [`TrainError::Format`] naming the file: no PNG and no JPEG, truncated, damaged, or more than 32768 pixels
 /// on a side.
 pub(super) fn decode(path: &Path) -> Result<DynamicImage, TrainError> {
+    // A pipe or a device would be waited for without end.
+    if path.exists() && !path.is_file() {
+        return Err(damaged(path, "is no file: remove it from the folder"));
+    }
     let file = File::open(path).map_err(TrainError::io("open", path))?;
     let mut reader = ImageReader::new(BufReader::new(file))
         .with_guessed_format()

@@ -5,7 +5,10 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::environment::ENVIRONMENT_FILE;
 use super::lock::RunLock;
+use crate::checkpoint::store::is_litter;
+use crate::log::metrics::METRICS_FILE;
 use crate::{RunConfig, TrainError};
 
 /// The resolved configuration; it alone reproduces the run.
@@ -75,8 +78,27 @@ impl RunFolder {
             path: path.to_path_buf(),
             _lock: RunLock::take(path)?,
         };
+        folder.remove_litter()?;
         folder.write_config(config)?;
         Ok(folder)
+    }
+
+    /// Removes what a process that was stopped in the middle of a write has left. Files of other programs stay, which may be at
+    /// work.
+    fn remove_litter(&self) -> Result<(), TrainError> {
+        let path = self.path();
+        for entry in fs::read_dir(path).map_err(TrainError::io("list", path))? {
+            let entry = entry.map_err(TrainError::io("list", path))?;
+            let name = entry.file_name();
+            let ours = |target: &&str| is_litter(&name.to_string_lossy(), target);
+            if [CONFIG_FILE, CLOCK_FILE, ENVIRONMENT_FILE, METRICS_FILE]
+                .iter()
+                .any(ours)
+            {
+                fs::remove_file(entry.path()).map_err(TrainError::io("remove", &entry.path()))?;
+            }
+        }
+        Ok(())
     }
 
     /// Where it is.
@@ -118,7 +140,9 @@ impl RunFolder {
 /// Seconds of training that a run has behind it; 0 if nothing tells.
 pub fn seconds_of_training(run_dir: &Path) -> f64 {
     let text = fs::read_to_string(run_dir.join(CLOCK_FILE)).unwrap_or_default();
-    toml::from_str::<Clock>(&text).map_or(0.0, |clock| if clock.seconds > 0.0 { clock.seconds } else { 0.0 })
+    let sound = |clock: &Clock| clock.seconds >= 0.0 && clock.seconds.is_finite();
+    let clock = toml::from_str::<Clock>(&text).ok().filter(sound);
+    clock.map_or(0.0, |clock| clock.seconds)
 }
 
 fn refuse_if_used(path: &Path) -> Result<(), TrainError> {

@@ -145,3 +145,23 @@ fn links_in_a_circle_end() {
     std::os::unix::fs::symlink(here, here.join("a/back")).expect("links");
     assert_eq!(open(&table(here, "")).expect("sound").len(), 2);
 }
+
+/// A picture that would grow beyond all measure, and a pipe, which would be waited for without end.
+#[test]
+fn pictures_that_take_no_end_are_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let here = folder.path();
+    save(&here.join("1.png"), ramp(8, 8, 0));
+    save(&here.join("2.png"), GrayImage::from_pixel(4000, 1, Luma([9])));
+    let place = here.join("2.png");
+    refused(
+        &table(here, "size = [64, 64]"),
+        &place,
+        "is 1 x 4000 pixels; covering 64 x 64 would make it 64 x 256000",
+    );
+    assert!(open(&table(here, "size = [2, 2]")).is_ok());
+    fs::remove_file(&place).expect("there");
+    let made = std::process::Command::new("mkfifo").arg(&place).status();
+    assert!(made.expect("a program of every Unix").success());
+    refused(&table(here, ""), &place, "is no file");
+}

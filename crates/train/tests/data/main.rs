@@ -45,6 +45,26 @@ fn the_largest_noise_is_that_of_the_data() {
     .expect("sound");
     let written = config.to_toml().expect("TOML");
     assert!(written.contains("sigma_max = 5.0"), "{written}");
+    // Also over a file whose data set has keys that this kind does not know.
+    let text = "net.kind = 'mlp'\nsde.kind = 've'\ntrain.batch = 2\n[data]\nkind = 'toy-2d'\nform = 'moons'\nscaling = 'none'";
+    let arguments = [
+        ("data.kind", "npy"),
+        ("data.path", &path.display().to_string()),
+        ("sde.sigma_max", "data"),
+    ];
+    let arguments = arguments.map(|(key, value)| train::config::Override::new(key, value));
+    let loaded = train::config::load_text(text, "test.toml".as_ref(), &arguments).expect("sound");
+    assert_eq!(loaded.config.sde, config.sde);
+    let error = train::config::load_text(
+        "sde = { kind = 'vp', sigma_max = 'data' }",
+        "test.toml".as_ref(),
+        &[],
+    )
+    .expect_err("vp");
+    assert!(
+        error.to_string().contains("sde.sigma_max: unknown key"),
+        "{error}"
+    );
     let error = load("kind = 'npy'\npath = 'absent.npy'")
         .expect_err("no such file")
         .to_string();

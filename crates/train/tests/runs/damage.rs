@@ -68,6 +68,49 @@ fn a_damaged_newest_checkpoint_gives_way_to_the_one_before() {
     );
 }
 
+/// What lies in the folder of checkpoints besides them, under names that a run uses, does not stop it.
+#[test]
+fn files_in_the_place_of_checkpoints_give_way() {
+    let _alone = alone();
+    let place = Place::new();
+    ok(place.train("run", &["--train.samples", "0"]));
+    let good = checkpoint_bytes(&place.path("run"), 60);
+    let inside = |name: &str| place.path("run/checkpoints").join(name);
+    fs::remove_dir_all(inside("step_00000060")).expect("there");
+    for name in [
+        "step_00000060",
+        "step_00000001",
+        ".tmp-old",
+        ".latest.7-0.tmp",
+        "notes.txt",
+    ] {
+        fs::write(inside(name), "x").expect("writable");
+    }
+    fs::write(place.path("run/.clock.toml.7-1.tmp"), "x").expect("writable");
+    fs::write(place.path("run/clock.toml"), "seconds = inf").expect("writable");
+    let output = ok(place.resume("run", &[]));
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    assert!(stderr.contains("step_00000060 passed over"), "{stderr}");
+    assert_eq!(checkpoint_bytes(&place.path("run"), 60), good);
+    assert_eq!(
+        names(&place.path("run/checkpoints")),
+        [
+            "latest",
+            "notes.txt",
+            "step_00000040",
+            "step_00000050",
+            "step_00000060"
+        ]
+    );
+    assert!(
+        !names(&place.path("run"))
+            .iter()
+            .any(|name| name.ends_with(".tmp"))
+    );
+    let seconds = crate::common::json(&output)["seconds"].as_f64();
+    assert!(seconds.is_some_and(f64::is_finite), "{seconds:?}");
+}
+
 #[test]
 fn a_run_without_a_whole_checkpoint_says_so() {
     let _alone = alone();
