@@ -42,8 +42,8 @@ pub fn series(values: &[f32], channels: usize, length: usize, cells: usize) -> A
     out
 }
 
-/// The first two coordinates of every row (of one coordinate: that and zero) as one picture `[1, side, side, 1]`; a
-/// pixel is the brighter the more points fall on it.
+/// The first two coordinates of every row (of one coordinate: that and zero) as one picture `[1, side, side, 1]`; a point is a
+/// spot of three by three pixels, which is the brighter the more points fall on it.
 pub fn scatter(values: &[f32], rows: usize) -> Array4<u8> {
     let mut out = Array4::<u8>::zeros((1, PLOT, PLOT, 1));
     let dim = values.len().checked_div(rows).unwrap_or(0);
@@ -62,8 +62,16 @@ pub fn scatter(values: &[f32], rows: usize) -> Array4<u8> {
             pixel(x - low, high - low, PLOT),
             pixel(high - y, high - low, PLOT),
         ) {
-            let value = &mut out[[0, line, column, 0]];
-            *value = value.saturating_add(96);
+            for (down, right) in (0..9).map(|k| (k / 3, k % 3)) {
+                // One pixel up and left of the point at (0, 0); what lies outside of the picture is left out.
+                let (Some(y), Some(x)) = ((line + down).checked_sub(1), (column + right).checked_sub(1))
+                else {
+                    continue;
+                };
+                if let Some(value) = out.get_mut([0, y, x, 0]) {
+                    *value = value.saturating_add(if (down, right) == (1, 1) { 96 } else { 48 });
+                }
+            }
         }
     }
     out
