@@ -1,5 +1,8 @@
-//! Steps a second of training: data, noise, loss, backward pass, clipping, AdamW and average; and the share of a step that is
-//! none of forward pass, backward pass and optimiser, against a bare loop over the same network on one prepared batch.
+//! Steps a second of training: data, noise, loss, backward pass, clipping, AdamW and average; and the time of a step that is none
+//! of forward pass, backward pass and optimiser, against a bare loop over the same network on one prepared batch: the loss with its
+//! backward pass, and AdamW without clipping. A second bare loop also has the two other passes over all parameters that a step needs,
+//! the norm of the gradient and the average; what is left then is data, noise, and looking after them.
+//!
 //! `benches/eager_pytorch.py` takes the same steps in eager PyTorch.
 //!
 //! ```text
@@ -13,6 +16,7 @@ use std::time::{Duration, Instant};
 use score_nets::named_parameters;
 use tch::{Device, Kind, Tensor, nn::VarStore, no_grad};
 use train::config::load_text;
+use train::ema::Ema;
 use train::loss::{DrawSource, Loss};
 use train::optim::{AdamW, AdamWConfig, FlatParams};
 use train::trainer::Trainer;
@@ -44,26 +48,32 @@ fn main() -> Result<(), Box<dyn Error>> {
         let mut trainer = Trainer::new(&config, Device::Cpu)?;
         let mut bare = Bare::new(&config)?;
         // In turns, so that a change of the machine's speed meets both.
-        let (mut whole, mut alone) = (Vec::new(), Vec::new());
-        let end = Instant::now() + Duration::from_secs_f64(2.0 * seconds);
+        let (mut whole, mut alone, mut averaged) = (Vec::new(), Vec::new(), Vec::new());
+        let end = Instant::now() + Duration::from_secs_f64(3.0 * seconds);
         while Instant::now() < end || whole.len() < 3 {
             for _ in 0..5 {
                 let start = Instant::now();
                 trainer.step(0.0)?;
                 whole.push(start.elapsed().as_secs_f64());
             }
-            for _ in 0..5 {
-                let start = Instant::now();
-                bare.step()?;
-                alone.push(start.elapsed().as_secs_f64());
+            for (taken, average) in [(&mut alone, false), (&mut averaged, true)] {
+                for _ in 0..5 {
+                    let start = Instant::now();
+                    bare.step(average)?;
+                    taken.push(start.elapsed().as_secs_f64());
+                }
             }
         }
-        let (whole, alone) = (median(whole), median(alone));
+        let (whole, alone, averaged) = (median(whole), median(alone), median(averaged));
         println!(
-            "{name}, batch {batch}, {threads} threads: {:.1} steps/s ({:.2} ms), outside network and optimiser {:.1} %",
+            "{name}, batch {batch}, {threads} threads: {:.1} steps/s ({:.2} ms), outside network and optimiser {:.1} % ({:.2} ms), \
+             but for norm and average {:.1} % ({:.2} ms)",
             1.0 / whole,
             1e3 * whole,
-            100.0 * (1.0 - alone / whole)
+            100.0 * (1.0 - alone / whole),
+            1e3 * (whole - alone),
+            100.0 * (1.0 - averaged / whole),
+            1e3 * (whole - averaged),
         );
     }
     Ok(())
@@ -74,7 +84,7 @@ fn median(mut taken: Vec<f64>) -> f64 {
     taken[taken.len() / 2]
 }
 
-/// Forward pass, backward pass and optimiser, and nothing else.
+/// Forward pass, backward pass and optimiser, and little else.
 struct Bare {
     net: Box<dyn score_nets::ScoreNet>,
     loss: Box<dyn Loss>,
@@ -82,6 +92,7 @@ struct Bare {
     draws: train::loss::TrainDraw,
     params: FlatParams,
     optim: AdamW,
+    ema: Ema,
     _vs: VarStore,
 }
 
@@ -112,22 +123,28 @@ impl Bare {
             loss,
             x0,
             draws,
+            ema: Ema::new(0.999, false, params.values()),
             params,
             optim,
             _vs: vs,
         })
     }
 
-    fn step(&mut self) -> Result<(), Box<dyn Error>> {
+    /// One step; with the norm of the gradient and the average, if they are asked for.
+    fn step(&mut self, average: bool) -> Result<(), Box<dyn Error>> {
         let loss = self
             .loss
             .per_row(self.net.as_ref(), &self.x0, &self.draws)?
             .mean(Kind::Float);
         self.params.backward(&loss, false)?;
-        no_grad(|| {
-            self.optim
-                .step(self.params.values(), self.params.grads(), 1e-3, 1.0)
-        });
+        let (values, grads) = (self.params.values(), self.params.grads());
+        if average {
+            let _ = no_grad(|| grads.norm()).double_value(&[]);
+            let averaged = self.ema.blocks(values);
+            self.optim.step_blocks(values, grads, 1e-3, 1.0, averaged);
+        } else {
+            self.optim.step(values, grads, 1e-3, 1.0);
+        }
         Ok(())
     }
 }

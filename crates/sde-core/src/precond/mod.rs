@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::{ConfigError, Sde};
+use crate::{ConfigError, Marginal, Sde};
 
 mod config;
 pub mod convert;
@@ -130,7 +130,11 @@ impl Precond {
 
     /// The coefficients at time `t > 0`. Closed forms without cancellation; not finite where `std = 0`.
     pub fn coefs(&self, t: f64) -> NetCoefs {
-        let marginal = self.sde.marginal(t);
+        self.coefs_of(t, self.sde.marginal(t))
+    }
+
+    /// As [`Precond::coefs`], where the marginal at `t` is known already.
+    pub fn coefs_of(&self, t: f64, marginal: Marginal) -> NetCoefs {
         let (m, s, d) = (marginal.mean_coef, marginal.std, self.sigma_data);
         let var = m * m * d * d + s * s;
         let root = var.sqrt();
@@ -159,7 +163,11 @@ impl Precond {
     /// What the network should predict for `x = mean_coef x0 + std z` at time `t`, as the pair of factors of
     /// `x0` and of `z`.
     pub fn target_coefs(&self, t: f64) -> (f64, f64) {
-        let marginal = self.sde.marginal(t);
+        self.target_coefs_of(self.sde.marginal(t))
+    }
+
+    /// As [`Precond::target_coefs`], where the marginal at that time is known already.
+    pub fn target_coefs_of(&self, marginal: Marginal) -> (f64, f64) {
         let (m, s, d) = (marginal.mean_coef, marginal.std, self.sigma_data);
         let root = (m * m * d * d + s * s).sqrt();
         match self.target {

@@ -5,6 +5,8 @@ pub mod snapshots;
 
 pub use power::PowerAverages;
 
+use std::ops::Range;
+
 use tch::{Tensor, no_grad};
 
 /// The exponential one: `average <- decay_n average + (1 - decay_n) values`. With warm-up `decay_n = min(decay, (1 + n) / (10 + n))`, `n` the
@@ -46,10 +48,24 @@ impl Ema {
 
     /// One update in place; no host synchronisation.
     pub fn update(&mut self, values: &Tensor) {
+        let all = values.size1().expect("invariant: parameters are flat");
+        self.blocks(values)(0..all);
+        self.count();
+    }
+
+    /// The same update range by range of elements, in any order; [`Ema::count`] ends it.
+    pub fn blocks(&mut self, values: &Tensor) -> impl FnMut(Range<i64>) {
         let keep = self.next_decay();
-        no_grad(|| {
-            let _ = self.average.lerp_(values, 1.0 - keep);
-        });
+        move |range| {
+            let block = |flat: &Tensor| flat.narrow(0, range.start, range.end - range.start);
+            no_grad(|| {
+                let _ = block(&self.average).lerp_(&block(values), 1.0 - keep);
+            });
+        }
+    }
+
+    /// Counts an update whose ranges have all been done.
+    pub fn count(&mut self) {
         self.updates += 1;
     }
 

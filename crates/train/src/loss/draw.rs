@@ -76,8 +76,38 @@ impl TrainDraw {
     }
 }
 
+/// Times, ratios and noise of some rows, in the memory of the host: what a thread without libtorch can make.
+#[derive(Debug, Clone, Default)]
+pub struct HostDraw {
+    /// Diffusion time of each row.
+    pub times: Vec<f64>,
+    /// See [`TrainDraw::ratios`].
+    pub ratios: Vec<f64>,
+    /// Standard normals, row after row.
+    pub noise: Vec<f32>,
+    /// Where further random numbers come from.
+    pub origin: Origin,
+}
+
+impl HostDraw {
+    /// The same with the noise on a device, for training; `shape` is that of one row.
+    ///
+    /// # Errors
+    /// libtorch cannot allocate, or the noise has another shape.
+    pub fn to_tensors(&self, shape: &[i64], device: Device) -> Result<TrainDraw, TchError> {
+        Ok(TrainDraw {
+            times: self.times.clone(),
+            ratios: self.ratios.clone(),
+            noise: tensor(&self.noise, self.times.len(), shape)?.f_to_device(device)?,
+            train: true,
+            given: Given::default(),
+            origin: self.origin,
+        })
+    }
+}
+
 /// Where times and noise come from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct DrawSource {
     /// Seed of the run.
     pub seed: u64,
@@ -103,6 +133,19 @@ impl DrawSource {
         device: Device,
     ) -> TrainDraw {
         self.draw_at(address(step), step, first_slot, rows, batch, shape, device)
+    }
+
+    /// As [`DrawSource::draw`], for rows of `row_len` values, into buffers that are used again.
+    pub fn fill(
+        &self,
+        step: u64,
+        first_slot: u64,
+        rows: usize,
+        batch: u64,
+        row_len: usize,
+        out: &mut HostDraw,
+    ) {
+        self.fill_at(address(step), step, first_slot, rows, batch, row_len, out);
     }
 
     /// The numbers of the held-out rows `first_slot..first_slot + rows` of `all`: the same whenever they are asked for, those of
@@ -157,27 +200,40 @@ impl DrawSource {
         shape: &[i64],
         device: Device,
     ) -> TrainDraw {
-        let (mut times, mut ratios) = (Vec::with_capacity(rows), Vec::with_capacity(rows));
+        let mut host = HostDraw::default();
+        self.fill_at(address, step, first_slot, rows, batch, row_len(shape), &mut host);
+        host.to_tensors(shape, device)
+            .expect("invariant: a batch that was read fits in memory")
+    }
+
+    #[allow(
+        clippy::too_many_arguments,
+        reason = "an address, a part of a batch and a length"
+    )]
+    fn fill_at(
+        &self,
+        address: Draw,
+        step: u64,
+        first_slot: u64,
+        rows: usize,
+        batch: u64,
+        row_len: usize,
+        out: &mut HostDraw,
+    ) {
+        out.times.clear();
+        out.ratios.clear();
         for slot in first_slot..first_slot + rows as u64 {
             let t = self.density.time_at(self.quantile(address, step, slot, batch));
-            times.push(t);
-            ratios.push(self.density.correction(t));
+            out.times.push(t);
+            out.ratios.push(self.density.correction(t));
         }
-        let noise = normals(self.seed, address, first_slot, rows, shape)
-            .expect("invariant: a batch that was read fits in memory")
-            .to_device(device);
-        TrainDraw {
-            times,
-            ratios,
-            noise,
-            train: true,
-            given: Given::default(),
-            origin: Origin {
-                seed: self.seed,
-                draw: address,
-                first_slot,
-            },
-        }
+        out.noise.resize(rows * row_len, 0.0);
+        fill_rows_f32(self.seed, address, first_slot, row_len, &mut out.noise);
+        out.origin = Origin {
+            seed: self.seed,
+            draw: address,
+            first_slot,
+        };
     }
 }
 
@@ -189,13 +245,22 @@ fn normals(
     rows: usize,
     shape: &[i64],
 ) -> Result<Tensor, TchError> {
-    let row_len = shape.iter().product::<i64>();
-    let row_len = usize::try_from(row_len).expect("invariant: sizes are not negative");
+    let row_len = row_len(shape);
     let mut values = vec![0.0_f32; rows * row_len];
     fill_rows_f32(seed, address, first_slot, row_len, &mut values);
+    tensor(&values, rows, shape)
+}
+
+/// Values of so many rows of a shape.
+fn tensor(values: &[f32], rows: usize, shape: &[i64]) -> Result<Tensor, TchError> {
     let mut size = vec![i64::try_from(rows).expect("invariant: row counts fit i64")];
     size.extend_from_slice(shape);
-    Tensor::f_from_slice(&values)?.f_view(size.as_slice())
+    Tensor::f_from_slice(values)?.f_view(size.as_slice())
+}
+
+/// Number of values in a row of a shape.
+fn row_len(shape: &[i64]) -> usize {
+    usize::try_from(shape.iter().product::<i64>()).expect("invariant: sizes are not negative")
 }
 
 /// Uniforms (times) and normals of a step share an address and are independent all the same.

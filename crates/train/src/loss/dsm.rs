@@ -65,9 +65,12 @@ impl Dsm {
 
     /// For each row 1 where the control variate is used, else 0; `None` if there is no such row.
     fn controlled(&self, draw: &TrainDraw) -> Option<Vec<f64>> {
+        if self.control_below <= 0.0 {
+            return None;
+        }
         let small = |t: &f64| self.objective.sde.marginal(*t).std < self.control_below;
         let each: Vec<f64> = draw.times.iter().map(|t| f64::from(u8::from(small(t)))).collect();
-        (self.control_below > 0.0 && each.contains(&1.0)).then_some(each)
+        each.contains(&1.0).then_some(each)
     }
 
     /// `weight (2 z . std s(mean_coef x_0) + |z|^2 - d)`, reduced, of the rows that `chosen` names.
@@ -94,17 +97,31 @@ impl Dsm {
     }
 }
 
+/// What a batch without controlled rows needs, and one with such rows.
+const PLAIN: &[Column] = &[Column::SquareWeight];
+const CONTROLLED: &[Column] = &[
+    Column::SquareWeight,
+    Column::Weight,
+    Column::CleanData,
+    Column::CleanNet,
+];
+
 impl Loss for Dsm {
     fn per_row(&self, net: &dyn ScoreNet, x0: &Tensor, draw: &TrainDraw) -> Result<Tensor, TrainError> {
         let fail = TrainError::tensor("the denoising loss");
-        let noised = self.objective.noised(x0, draw)?;
+        let chosen = self.controlled(draw);
+        let columns = match &chosen {
+            None => PLAIN,
+            Some(_) => CONTROLLED,
+        };
+        let noised = self.objective.noised(x0, draw, columns)?;
         let output = noised.output(net, &noised.input, draw)?;
         let squared = output
             .f_sub(&noised.target)
             .and_then(|difference| self.objective.reduce(&difference.f_square()?))
             .and_then(|reduced| reduced.f_mul(&noised.column(Column::SquareWeight)?))
             .map_err(&fail)?;
-        let Some(chosen) = self.controlled(draw) else {
+        let Some(chosen) = chosen else {
             return Ok(squared);
         };
         let clean = x0

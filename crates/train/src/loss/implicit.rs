@@ -43,13 +43,21 @@ impl Implicit {
     }
 }
 
+/// What [`std_score`] and [`implicit_form`] need.
+pub(super) const COLUMNS: &[Column] = &[
+    Column::Residual,
+    Column::TraceOwn,
+    Column::TraceNet,
+    Column::Weight,
+];
+
 impl Loss for Implicit {
     fn per_row(&self, net: &dyn ScoreNet, x0: &Tensor, draw: &TrainDraw) -> Result<Tensor, TrainError> {
         let dim = x0.size()[1..].iter().product::<i64>();
         Self::check_dim(dim)?;
         let fail = TrainError::tensor("the implicit loss");
         with_grad(|| {
-            let mut noised = self.objective.noised(x0, draw)?;
+            let mut noised = self.objective.noised(x0, draw, COLUMNS)?;
             noised.input = noised.input.f_set_requires_grad(true).map_err(&fail)?;
             let output = twice_differentiable(|| noised.output(net, &noised.input, draw))?;
             let rows = || {

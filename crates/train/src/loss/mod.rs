@@ -9,7 +9,7 @@ pub mod objective;
 pub mod patch;
 pub mod sliced;
 
-pub use draw::{DrawSource, Origin, TrainDraw};
+pub use draw::{DrawSource, HostDraw, Origin, TrainDraw};
 pub use dsm::Dsm;
 pub use implicit::Implicit;
 pub use learned::LearnedWeighting;

@@ -51,8 +51,8 @@ impl Objective {
     pub fn coefs(&self, t: f64) -> RowCoefs {
         let marginal = self.sde.marginal(t);
         let (mean_coef, std) = (marginal.mean_coef, marginal.std);
-        let net = self.precond.coefs(t);
-        let (of_data, of_noise) = self.precond.target_coefs(t);
+        let net = self.precond.coefs_of(t, marginal);
+        let (of_data, of_noise) = self.precond.target_coefs_of(marginal);
         let (skip, residual) = (std * net.score_skip, std * net.score_out);
         RowCoefs {
             input: [net.input * mean_coef, net.input * std],
@@ -66,16 +66,22 @@ impl Objective {
         }
     }
 
-    /// The rows of a draw, with its noise on the clean data.
-    pub(super) fn noised(&self, x0: &Tensor, draw: &TrainDraw) -> Result<Noised, TrainError> {
+    /// The rows of a draw, with its noise on the clean data. Of each row the columns are known that every loss needs, and `more`.
+    pub(super) fn noised(
+        &self,
+        x0: &Tensor,
+        draw: &TrainDraw,
+        more: &[Column],
+    ) -> Result<Noised, TrainError> {
         let each: Vec<RowCoefs> = draw.times.iter().map(|t| self.coefs(*t)).collect();
-        // One upload for all numbers: [COLUMNS, rows].
-        let mut table = Vec::with_capacity(COLUMNS * each.len());
-        for column in 0..COLUMNS {
-            let values = each.iter().zip(&draw.ratios);
-            table.extend(values.map(|(c, ratio)| Column::values(c, *ratio)[column]));
+        // One upload for all numbers: [columns, rows].
+        let columns = [&Column::OF_ALL, more].concat();
+        let mut table = Vec::with_capacity(columns.len() * each.len());
+        for column in &columns {
+            let rows = each.iter().zip(&draw.ratios);
+            table.extend(rows.map(|(coefs, ratio)| column.value(coefs, *ratio)));
         }
-        Noised::new(&table, x0, draw).map_err(TrainError::tensor("the noise of a batch"))
+        Noised::new(columns, &table, x0, draw).map_err(TrainError::tensor("the noise of a batch"))
     }
 
     /// One number a row from `[rows, ...]`.
@@ -97,7 +103,7 @@ impl Objective {
 }
 
 /// What is known of each row.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Column {
     DataIn,
     NoiseIn,
@@ -115,30 +121,31 @@ pub(super) enum Column {
     CleanNet,
 }
 
-const COLUMNS: usize = Column::CleanNet as usize + 1;
-
 impl Column {
-    /// In the order of the columns.
-    fn values(c: &RowCoefs, ratio: f64) -> [f64; COLUMNS] {
-        let square = c.weight * c.residual * c.residual * ratio;
-        let [data_in, noise_in] = c.input;
-        let [data_out, noise_out] = c.target;
-        let [trace_own, trace_net] = c.trace;
-        let [clean_data, clean_net] = c.clean;
-        [
-            data_in,
-            noise_in,
-            data_out,
-            noise_out,
-            c.time,
-            c.weight * ratio,
-            square,
-            c.residual,
-            trace_own,
-            trace_net,
-            clean_data,
-            clean_net,
-        ]
+    /// What every loss needs.
+    const OF_ALL: [Column; 5] = [
+        Column::DataIn,
+        Column::NoiseIn,
+        Column::DataOut,
+        Column::NoiseOut,
+        Column::Time,
+    ];
+
+    fn value(self, coefs: &RowCoefs, ratio: f64) -> f64 {
+        match self {
+            Column::DataIn => coefs.input[0],
+            Column::NoiseIn => coefs.input[1],
+            Column::DataOut => coefs.target[0],
+            Column::NoiseOut => coefs.target[1],
+            Column::Time => coefs.time,
+            Column::Weight => coefs.weight * ratio,
+            Column::SquareWeight => coefs.weight * coefs.residual * coefs.residual * ratio,
+            Column::Residual => coefs.residual,
+            Column::TraceOwn => coefs.trace[0],
+            Column::TraceNet => coefs.trace[1],
+            Column::CleanData => coefs.clean[0],
+            Column::CleanNet => coefs.clean[1],
+        }
     }
 }
 
@@ -151,19 +158,21 @@ pub(super) struct Noised {
     pub target: Tensor,
     /// The noise, `[rows, ...]`.
     pub noise: Tensor,
+    columns: Vec<Column>,
     table: Tensor,
 }
 
 impl Noised {
-    fn new(table: &[f64], x0: &Tensor, draw: &TrainDraw) -> Result<Self, TchError> {
+    fn new(columns: Vec<Column>, table: &[f64], x0: &Tensor, draw: &TrainDraw) -> Result<Self, TchError> {
         let table = Tensor::f_from_slice(table)?
-            .f_view([COLUMNS as i64, -1])?
+            .f_view([columns.len() as i64, -1])?
             .f_to_kind(x0.kind())?
             .f_to_device(x0.device())?;
         let mut noised = Noised {
             input: x0.shallow_clone(),
             target: x0.shallow_clone(),
             noise: draw.noise.f_to_kind(x0.kind())?,
+            columns,
             table,
         };
         let mix = |data: Column, noise: Column| {
@@ -184,7 +193,9 @@ impl Noised {
 
     /// A number of each row, `[rows]`.
     pub fn column(&self, column: Column) -> Result<Tensor, TchError> {
-        self.table.f_get(column as i64)
+        let place = self.columns.iter().position(|known| *known == column);
+        let place = place.expect("invariant: a loss asks for the columns that it named");
+        self.table.f_get(place as i64)
     }
 
     /// The same, shaped to multiply `[rows, ...]`.

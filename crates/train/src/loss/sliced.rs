@@ -5,7 +5,7 @@ use score_nets::{ScoreNet, twice_differentiable};
 use serde::{Deserialize, Serialize};
 use tch::{TchError, Tensor, with_grad};
 
-use super::implicit::{implicit_form, std_score};
+use super::implicit::{COLUMNS, implicit_form, std_score};
 use super::objective::{Column, Noised, Objective, quadratic_form, row_sums};
 use super::{Loss, TrainDraw};
 use crate::TrainError;
@@ -110,7 +110,7 @@ impl Loss for Sliced {
     fn per_row(&self, net: &dyn ScoreNet, x0: &Tensor, draw: &TrainDraw) -> Result<Tensor, TrainError> {
         let fail = TrainError::tensor("the sliced loss");
         with_grad(|| {
-            let mut noised = self.objective.noised(x0, draw)?;
+            let mut noised = self.objective.noised(x0, draw, COLUMNS)?;
             noised.input = noised.input.f_set_requires_grad(true).map_err(&fail)?;
             let output = twice_differentiable(|| noised.output(net, &noised.input, draw))?;
             self.rows(&noised, &output, draw).map_err(&fail)

@@ -11,6 +11,7 @@ pub mod lock;
 pub mod memory;
 pub mod order;
 mod parameters;
+pub mod prefetch;
 mod raster;
 pub mod run;
 pub mod signals;

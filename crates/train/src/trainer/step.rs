@@ -13,12 +13,13 @@ use super::holdout::{Holdout, Validation};
 use super::hook::{Action, Hook, StepMetrics};
 use super::order::Order;
 use super::parameters::{adamw, bind};
+use super::prefetch::{Address, BatchMaker, Prefetch};
 use crate::checkpoint::RunState;
 use crate::config::{Budget, NetConfig, Source};
 use crate::ema::{Ema, PowerAverages};
 use crate::loss::{DrawSource, Loss, PatchLoss};
 use crate::optim::{AdamW, FlatParams, Progress, learning_rate};
-use crate::{Dataset, RunConfig, TrainError, Visit};
+use crate::{Dataset, RunConfig, TrainError};
 
 /// Steps in a row without a finite loss and gradient after which a run gives up.
 pub const MAX_BAD_STEPS: u64 = 10;
@@ -28,15 +29,13 @@ pub const MAX_BAD_STEPS: u64 = 10;
 #[derive(Debug)]
 pub struct Trainer {
     pub(super) config: RunConfig,
-    pub(super) data: Box<dyn Dataset>,
+    pub(super) data: Arc<dyn Dataset>,
     pub(super) net: Autocast,
     pub(super) sde: Arc<dyn Sde>,
     pub(super) precond: Precond,
     pub(super) loss: Box<dyn Loss>,
     pub(super) draws: DrawSource,
-    pub(super) order: Order,
-    /// Rows that training sees, by number in the data set.
-    pub(super) train_rows: Vec<u64>,
+    pub(super) prefetch: Prefetch,
     pub(super) validation: Validation,
     pub(super) params: FlatParams,
     pub(super) buffers: Vec<(String, Tensor)>,
@@ -47,7 +46,6 @@ pub struct Trainer {
     pub(super) bad_streak: u64,
     pub(super) device: Device,
     pub(super) batch: Tensor,
-    pub(super) rows: Vec<f32>,
     pub(super) conditions: Conditions,
     pub(super) vs: VarStore,
 }
@@ -76,7 +74,7 @@ impl Trainer {
     }
 
     /// With a data set and a network of the caller's own; `vs` holds the network's variables. Of `config`, the tables
-    /// `[data]` and `[net]` are not looked at.
+    /// `[data]` and `[net]` are not looked at. The data set is read on a thread of its own, one batch ahead.
     ///
     /// # Errors
     /// A table of the configuration is refused, or it does not fit the data.
@@ -86,6 +84,7 @@ impl Trainer {
         vs: VarStore,
         net: Box<dyn ScoreNet>,
     ) -> Result<Self, TrainError> {
+        let data: Arc<dyn Dataset> = data.into();
         let sde = config.sde.build()?;
         let precond = config.precond.build(Arc::clone(&sde))?;
         let times = config.loss.common();
@@ -122,15 +121,23 @@ impl Trainer {
         let params = bind(&vs, loss.as_ref())?;
         let mut size = vec![i64::try_from(batch).unwrap_or(i64::MAX)];
         size.extend_from_slice(data.shape());
-        let row_len = data.row_len();
-        Ok(Self {
-            draws: DrawSource {
-                seed: config.seed,
-                density,
-                stratified: times.stratified,
-                low_discrepancy: times.low_discrepancy,
-            },
+        let draws = DrawSource {
+            seed: config.seed,
+            density,
+            stratified: times.stratified,
+            low_discrepancy: times.low_discrepancy,
+        };
+        let prefetch = Prefetch::start(BatchMaker {
+            data: Arc::clone(&data),
             order: Order::new(config.seed, train.len()),
+            train_rows: train,
+            draws: draws.clone(),
+            count: batch,
+            pieces: config.train.accumulate,
+        })?;
+        Ok(Self {
+            draws,
+            prefetch,
             validation,
             loss,
             optim: AdamW::new(adamw(config), params.values()),
@@ -144,8 +151,6 @@ impl Trainer {
             bad_streak: 0,
             batch: Tensor::f_zeros(size.as_slice(), (Kind::Float, device))
                 .map_err(TrainError::tensor("the batch"))?,
-            rows: vec![0.0; train.len().min(batch as usize) * row_len],
-            train_rows: train,
             conditions,
             config: config.clone(),
             vs,
@@ -228,10 +233,11 @@ impl Trainer {
             } else {
                 1.0
             };
-            self.optim
-                .step(self.params.values(), self.params.grads(), lr, scale);
-            self.power.update(self.ema.updates(), self.params.values());
-            self.ema.update(self.params.values());
+            let (values, grads) = (self.params.values(), self.params.grads());
+            let averaged = self.ema.blocks(values);
+            self.optim.step_blocks(values, grads, lr, scale, averaged);
+            self.power.update(self.ema.updates(), values);
+            self.ema.count();
             self.bad_streak = 0;
             self.state.push_loss(loss);
         }
@@ -283,44 +289,22 @@ impl Trainer {
 
     /// The share in the next step's mean loss that one of its batches has.
     fn forward(&mut self, piece: u64) -> Result<Tensor, TrainError> {
-        let (count, all_rows) = (self.config.train.batch, self.rows_a_step());
-        let first_slot = piece * count;
-        let first = self.state.images + first_slot;
-        let row_len = self.data.row_len();
-        let (mut from, mut all) = (0, Vec::with_capacity(count as usize));
-        for (epoch, mut rows) in self.order.pieces(first, count) {
-            for row in &mut rows {
-                *row = self.train_rows
-                    [usize::try_from(*row).expect("invariant: the order counts rows in memory")];
-            }
-            let to = from + rows.len() * row_len;
-            self.data.read(
-                &rows,
-                Visit {
-                    seed: self.config.seed,
-                    epoch,
-                },
-                &mut self.rows[from..to],
-            )?;
-            from = to;
-            all.extend(rows);
-        }
+        let batch = self.prefetch.batch(Address {
+            step: self.state.step,
+            images: self.state.images,
+            piece,
+        })?;
         let fail = TrainError::tensor("the batch");
         let size = self.batch.size();
-        let host = Tensor::f_from_slice(&self.rows)
+        let host = Tensor::f_from_slice(&batch.values)
             .and_then(|t| t.f_view(size.as_slice()))
             .map_err(&fail)?;
         no_grad(|| self.batch.f_copy_(&host)).map_err(&fail)?;
-        let rows = usize::try_from(count).expect("invariant: a batch fits in memory");
-        let mut draw = self.draws.draw(
-            self.state.step,
-            first_slot,
-            rows,
-            all_rows,
-            self.data.shape(),
-            self.device,
-        );
-        draw.given = self.conditions.of_batch(&all, &draw)?;
+        let mut draw = batch
+            .draw
+            .to_tensors(self.data.shape(), self.device)
+            .map_err(&fail)?;
+        draw.given = self.conditions.of_batch(&batch.rows, &draw)?;
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
         let seed = stream(self.config.seed, self.state.step).wrapping_add(piece.cast_signed());
         let per_row = score_nets::seeded(seed, || self.loss.per_row(&self.net, &self.batch, &draw))?;
