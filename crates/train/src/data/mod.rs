@@ -91,7 +91,8 @@ pub trait Dataset: Debug + Send + Sync {
         None
     }
 
-    /// Writes the scaled rows, one after the other, into `out`, which is as long as they are together.
+    /// Writes the scaled rows, one after the other, into `out`, which is as long as they are together. In training a thread calls this
+    /// for the next batch while a step computes; the same arguments must always give the same values.
     ///
     /// # Errors
     /// [`TrainError::Data`] for a row that does not exist or a buffer of the wrong length.

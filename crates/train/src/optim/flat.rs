@@ -127,7 +127,9 @@ impl FlatParams {
         let mut pieces = Vec::with_capacity(2 * found.len());
         let mut end = 0;
         for (slot, grad) in self.slots.iter().zip(&found) {
-            pieces.push(self.padding.f_narrow(0, 0, slot.offset - end)?);
+            if slot.offset > end {
+                pieces.push(self.padding.f_narrow(0, 0, slot.offset - end)?);
+            }
             pieces.push(match grad.defined() {
                 true => grad.f_reshape([-1])?,
                 false => self.padding.f_narrow(0, 0, 1)?.f_expand([slot.numel], false)?,
