@@ -84,9 +84,10 @@ pub fn save(path: &Path, tensors: &[(String, Tensor)]) -> Result<(), WeightsErro
             source,
         };
         file.write_all(&header).map_err(io)?;
+        let mut bytes = Vec::new();
         for (_, name, tensor) in &typed {
-            file.write_all(&bytes_of(tensor).map_err(|e| torch(path, name, &e))?)
-                .map_err(io)?;
+            read_bytes(tensor, &mut bytes).map_err(|e| torch(path, name, &e))?;
+            file.write_all(&bytes).map_err(io)?;
         }
         Ok(())
     })
@@ -113,11 +114,10 @@ fn header_of(tensors: &[(Dtype, &String, &Tensor)]) -> Result<Vec<u8>, String> {
     Ok([&(text.len() as u64).to_le_bytes()[..], &text].concat())
 }
 
-fn bytes_of(tensor: &Tensor) -> Result<Vec<u8>, TchError> {
+fn read_bytes(tensor: &Tensor, bytes: &mut Vec<u8>) -> Result<(), TchError> {
     let host = tensor.detach().f_to_device(Device::Cpu)?.f_contiguous()?;
-    let mut data = vec![0; host.numel() * host.f_kind()?.elt_size_in_bytes()];
-    host.f_copy_data_u8(&mut data, host.numel())?;
-    Ok(data)
+    bytes.resize(host.numel() * host.f_kind()?.elt_size_in_bytes(), 0);
+    host.f_copy_data_u8(bytes, host.numel())
 }
 
 pub(super) fn write_atomically(

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use tch::Tensor;
 
 use super::state::{FORMAT, RunState, STATE_FILE, StateFile, TENSOR_FILES};
-use super::verify::{Entry, fingerprint, seal, sha256_hex, verify};
+use super::verify::{Entry, fingerprint, seal, sha256_of, verify};
 use crate::TrainError;
 
 /// What a checkpoint holds; tensors are read, never cloned.
@@ -117,8 +117,7 @@ impl Store {
             let path = folder.join(name);
             score_nets::weights::save(&path, tensors)?;
             sync(&path)?;
-            let bytes = fs::read(&path).map_err(TrainError::io("read", &path))?;
-            sha256.insert(name.to_owned(), sha256_hex(&bytes));
+            sha256.insert(name.to_owned(), sha256_of(&path)?);
         }
         let file = StateFile {
             format: FORMAT,

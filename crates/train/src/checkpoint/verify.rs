@@ -1,6 +1,7 @@
 //! Reading checkpoints back with suspicion.
 
-use std::fs;
+use std::fs::{self, File};
+use std::io::{ErrorKind, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -22,17 +23,39 @@ pub struct Entry {
 /// Marks the line of `state.toml` that seals the lines before it.
 const SEAL: &str = "# sha256 of the lines above: ";
 
-/// Lower-case hexadecimal SHA-256.
-pub(super) fn sha256_hex(bytes: &[u8]) -> String {
-    Sha256::digest(bytes)
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+/// Lower-case hexadecimal.
+fn hex(hash: Sha256) -> String {
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Feeds a file to a hash, a piece at a time: a checkpoint may be larger than what memory is left.
+fn feed(path: &Path, hash: &mut Sha256) -> Result<(), TrainError> {
+    let fail = |error| TrainError::io("read", path)(error);
+    let mut file = File::open(path).map_err(fail)?;
+    let mut piece = vec![0; 1 << 18];
+    loop {
+        match file.read(&mut piece) {
+            Ok(0) => return Ok(()),
+            Ok(read) => hash.update(&piece[..read]),
+            Err(error) if error.kind() == ErrorKind::Interrupted => {}
+            Err(error) => return Err(fail(error)),
+        }
+    }
+}
+
+/// SHA-256 of a file.
+///
+/// # Errors
+/// [`TrainError::Io`] naming the file.
+pub(super) fn sha256_of(path: &Path) -> Result<String, TrainError> {
+    let mut hash = Sha256::new();
+    feed(path, &mut hash)?;
+    Ok(hex(hash))
 }
 
 /// The text of `state.toml`, sealed.
 pub(super) fn seal(body: &str) -> String {
-    format!("{body}{SEAL}{}\n", sha256_hex(body.as_bytes()))
+    format!("{body}{SEAL}{}\n", hex(Sha256::new_with_prefix(body)))
 }
 
 fn damaged(path: &Path, reason: impl Into<String>) -> TrainError {
@@ -69,8 +92,7 @@ pub fn verify(folder: &Path) -> Result<RunState, TrainError> {
             .sha256
             .get(name)
             .ok_or_else(|| damaged(&path, "state.toml does not list it"))?;
-        let bytes = fs::read(&path).map_err(TrainError::io("read", &path))?;
-        if sha256_hex(&bytes) != *want {
+        if sha256_of(&path)? != *want {
             return Err(damaged(
                 &path,
                 "damaged: its SHA-256 is not the one in state.toml",
@@ -89,10 +111,10 @@ pub fn fingerprint(folder: &Path) -> Result<String, TrainError> {
     let mut hash = Sha256::new();
     for name in TENSOR_FILES.into_iter().chain([STATE_FILE]) {
         let path = folder.join(name);
-        let bytes = fs::read(&path).map_err(TrainError::io("read", &path))?;
+        let about = fs::metadata(&path).map_err(TrainError::io("read", &path))?;
         hash.update(name.as_bytes());
-        hash.update((bytes.len() as u64).to_le_bytes());
-        hash.update(&bytes);
+        hash.update(about.len().to_le_bytes());
+        feed(&path, &mut hash)?;
     }
-    Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex(hash))
 }
