@@ -46,6 +46,8 @@ impl Default for Origin {
     }
 }
 
+const FITS: &str = "invariant: a batch that was read fits in memory";
+
 /// The slot of what a batch draws once; no row has it.
 const SHARED: u64 = 1 << 48;
 /// The slot of what a run draws once, in its first step.
@@ -132,7 +134,9 @@ impl DrawSource {
         shape: &[i64],
         device: Device,
     ) -> TrainDraw {
-        self.draw_at(address(step), step, first_slot, rows, batch, shape, device)
+        let mut host = HostDraw::default();
+        self.fill(step, first_slot, rows, batch, row_len(shape), &mut host);
+        host.to_tensors(shape, device).expect(FITS)
     }
 
     /// As [`DrawSource::draw`], for rows of `row_len` values, into buffers that are used again.
@@ -162,9 +166,11 @@ impl DrawSource {
             step: 1,
             purpose: Purpose::Data,
         };
+        let mut host = HostDraw::default();
+        self.fill_at(address, 0, first_slot, rows, all, row_len(shape), &mut host);
         TrainDraw {
             train: false,
-            ..self.draw_at(address, 0, first_slot, rows, all, shape, device)
+            ..host.to_tensors(shape, device).expect(FITS)
         }
     }
 
@@ -184,26 +190,6 @@ impl DrawSource {
                 strata(((rows * of_step()).floor() + golden(of_run(), step)) / rows)
             }
         }
-    }
-
-    #[allow(
-        clippy::too_many_arguments,
-        reason = "an address, a part of a batch and a shape"
-    )]
-    fn draw_at(
-        &self,
-        address: Draw,
-        step: u64,
-        first_slot: u64,
-        rows: usize,
-        batch: u64,
-        shape: &[i64],
-        device: Device,
-    ) -> TrainDraw {
-        let mut host = HostDraw::default();
-        self.fill_at(address, step, first_slot, rows, batch, row_len(shape), &mut host);
-        host.to_tensors(shape, device)
-            .expect("invariant: a batch that was read fits in memory")
     }
 
     #[allow(
