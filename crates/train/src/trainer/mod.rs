@@ -15,10 +15,12 @@ pub mod prefetch;
 mod raster;
 pub mod run;
 pub mod signals;
+pub mod spent;
 pub mod step;
 
 pub use folder::RunFolder;
 pub use hook::{Action, Hook, StepMetrics};
 pub use run::{RunOptions, Summary, run};
 pub use signals::StopFlag;
+pub use spent::{Part, Shares, Spent};
 pub use step::Trainer;

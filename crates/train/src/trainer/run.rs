@@ -11,6 +11,7 @@ use super::folder::RunFolder;
 use super::hook::{Action, Hook, StepMetrics};
 use super::memory::peak_memory_mb;
 use super::signals::StopFlag;
+use super::spent::Shares;
 use super::step::Trainer;
 use crate::TrainError;
 use crate::checkpoint::Store;
@@ -38,6 +39,8 @@ pub struct Summary {
     pub seconds: f64,
     /// Rows a second in this process.
     pub images_per_s: f64,
+    /// Where the time of the steps of this process went, if it did any.
+    pub step_shares: Option<Shares>,
     /// Mean loss of the last 100 steps.
     pub loss: Option<f64>,
     /// Loss of the averaged weights on the held-out rows, if there are any.
@@ -337,6 +340,7 @@ impl<'a> Run<'a> {
             images: state.images,
             seconds: self.seconds(),
             images_per_s: (state.images - self.images_before) as f64 / here.max(1e-9),
+            step_shares: trainer.spent().shares(),
             loss: state.mean_loss(usize::MAX),
             val_loss: None,
             skipped: state.skipped,

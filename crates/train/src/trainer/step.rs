@@ -14,6 +14,7 @@ use super::hook::{Action, Hook, StepMetrics};
 use super::order::Order;
 use super::parameters::{adamw, bind};
 use super::prefetch::{Address, BatchMaker, Prefetch};
+use super::spent::{Part, Spent};
 use crate::checkpoint::RunState;
 use crate::config::{Budget, NetConfig, Source};
 use crate::ema::{Ema, PowerAverages};
@@ -47,6 +48,7 @@ pub struct Trainer {
     pub(super) device: Device,
     pub(super) batch: Tensor,
     pub(super) conditions: Conditions,
+    pub(super) spent: Spent,
     pub(super) vs: VarStore,
 }
 
@@ -152,6 +154,7 @@ impl Trainer {
             batch: Tensor::f_zeros(size.as_slice(), (Kind::Float, device))
                 .map_err(TrainError::tensor("the batch"))?,
             conditions,
+            spent: Spent::default(),
             config: config.clone(),
             vs,
             params,
@@ -178,6 +181,11 @@ impl Trainer {
         self.data.as_ref()
     }
 
+    /// Where the time of the steps has gone.
+    pub fn spent(&self) -> &Spent {
+        &self.spent
+    }
+
     /// How many of the last steps in a row were skipped.
     pub fn bad_streak(&self) -> u64 {
         self.bad_streak
@@ -199,6 +207,7 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Diverged`] after [`MAX_BAD_STEPS`] such steps in a row; the data set or libtorch fails.
     pub fn step(&mut self, fraction: f64) -> Result<StepMetrics, TrainError> {
+        let started = Instant::now();
         let (rows, pieces) = (self.rows_a_step(), self.config.train.accumulate);
         let lr = learning_rate(
             &self.config.optim,
@@ -213,15 +222,15 @@ impl Trainer {
         let mut loss = Tensor::from(0.0_f32).to_device(self.device);
         for piece in 0..pieces {
             let share = self.forward(piece)?;
-            self.params.backward(&share, piece > 0).map_err(&fail)?;
+            self.spent
+                .on(Part::Backward, || self.params.backward(&share, piece > 0))
+                .map_err(&fail)?;
             loss = no_grad(|| loss.f_add(&share)).map_err(&fail)?;
         }
-        let both = no_grad(|| Tensor::f_stack(&[&loss, &self.params.grads().f_norm()?], 0)).map_err(&fail)?;
-        let mut host = [0.0_f32; 2];
-        both.f_to_device(Device::Cpu)
-            .and_then(|both| both.f_copy_data(&mut host, 2))
+        let [loss, grad_norm] = self
+            .spent
+            .on(Part::Norm, || to_host(&loss, self.params.grads()))
             .map_err(&fail)?;
-        let [loss, grad_norm] = host.map(f64::from);
         let skipped = !(loss.is_finite() && grad_norm.is_finite());
         if skipped {
             self.state.skipped += 1;
@@ -233,16 +242,19 @@ impl Trainer {
             } else {
                 1.0
             };
-            let (values, grads) = (self.params.values(), self.params.grads());
-            let averaged = self.ema.blocks(values);
-            self.optim.step_blocks(values, grads, lr, scale, averaged);
-            self.power.update(self.ema.updates(), values);
-            self.ema.count();
+            self.spent.on(Part::Optimiser, || {
+                let (values, grads) = (self.params.values(), self.params.grads());
+                let averaged = self.ema.blocks(values);
+                self.optim.step_blocks(values, grads, lr, scale, averaged);
+                self.power.update(self.ema.updates(), values);
+                self.ema.count();
+            });
             self.bad_streak = 0;
             self.state.push_loss(loss);
         }
         self.state.step += 1;
         self.state.images += rows;
+        self.spent.step(started);
         if self.bad_streak >= MAX_BAD_STEPS {
             return Err(TrainError::Diverged {
                 step: self.state.step,
@@ -277,7 +289,10 @@ impl Trainer {
                 return Ok(false);
             }
         }
+        let spent = self.spent;
         let loss = no_grad(|| self.forward(0))?;
+        // Not a step.
+        self.spent = spent;
         let loss = loss.f_double_value(&[]).map_err(TrainError::tensor("the loss"))?;
         Ok(loss.is_finite())
     }
@@ -289,6 +304,7 @@ impl Trainer {
 
     /// The share in the next step's mean loss that one of its batches has.
     fn forward(&mut self, piece: u64) -> Result<Tensor, TrainError> {
+        let started = Instant::now();
         let batch = self.prefetch.batch(Address {
             step: self.state.step,
             images: self.state.images,
@@ -305,15 +321,20 @@ impl Trainer {
             .to_tensors(self.data.shape(), self.device)
             .map_err(&fail)?;
         draw.given = self.conditions.of_batch(&batch.rows, &draw)?;
+        self.spent.add(Part::Data, started);
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
         let seed = stream(self.config.seed, self.state.step).wrapping_add(piece.cast_signed());
-        let per_row = score_nets::seeded(seed, || self.loss.per_row(&self.net, &self.batch, &draw))?;
-        let mean = per_row.f_mean(Kind::Float);
-        match self.config.train.accumulate {
-            1 => mean,
-            pieces => mean.and_then(|mean| mean.f_div_scalar(pieces as f64)),
-        }
-        .map_err(TrainError::tensor("the loss"))
+        score_nets::seeded(seed, || {
+            let started = Instant::now();
+            let per_row = self.loss.per_row(&self.net, &self.batch, &draw)?;
+            let mean = per_row.f_mean(Kind::Float);
+            let mean = match self.config.train.accumulate {
+                1 => mean,
+                pieces => mean.and_then(|mean| mean.f_div_scalar(pieces as f64)),
+            };
+            self.spent.add(Part::Forward, started);
+            mean.map_err(TrainError::tensor("the loss"))
+        })
     }
 
     /// Trains in memory until the budget of the configuration is spent, without a folder.
@@ -356,6 +377,14 @@ fn in_precision(
         }),
         Err(other) => Err(other.into()),
     }
+}
+
+/// The loss and the norm of the gradient, with one synchronisation.
+fn to_host(loss: &Tensor, grads: &Tensor) -> Result<[f64; 2], tch::TchError> {
+    let both = no_grad(|| Tensor::f_stack(&[loss, &grads.f_norm()?], 0))?;
+    let mut host = [0.0_f32; 2];
+    both.f_to_device(Device::Cpu)?.f_copy_data(&mut host, 2)?;
+    Ok(host.map(f64::from))
 }
 
 /// A seed for libtorch's generator from (seed, number), well mixed (the finaliser of SplitMix64, Steele et al. 2014).
