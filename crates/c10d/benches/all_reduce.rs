@@ -1,0 +1,65 @@
+//! Time of an all-reduce between two processes on this machine, by size: `cargo bench -p c10d`. The first process starts the second.
+//! PyTorch's own figure for the same sizes: `benches/all_reduce.py`.
+#![allow(clippy::print_stdout, missing_docs)]
+
+use std::error::Error;
+use std::time::{Duration, Instant};
+
+use c10d::{Group, Options, Reduce, Store};
+use tch::{Device, Kind, Tensor};
+
+const FILE: &str = "C10D_BENCH_STORE";
+
+fn main() -> Result<(), Box<dyn Error>> {
+    tch::set_num_threads(1);
+    let Some(path) = std::env::var_os(FILE) else {
+        let folder = tempfile::tempdir()?;
+        let path = folder.path().join("store");
+        let mut other = std::process::Command::new(std::env::current_exe()?)
+            .env(FILE, &path)
+            .spawn()?;
+        times(&Group::new(
+            &Options::new(Store::File { path }, 0, 2)
+                .loopback()
+                .timeout(Duration::from_secs(60)),
+        )?)?;
+        other.wait()?;
+        return Ok(());
+    };
+    times(&Group::new(
+        &Options::new(Store::File { path: path.into() }, 1, 2)
+            .loopback()
+            .timeout(Duration::from_secs(60)),
+    )?)
+}
+
+fn times(group: &Group) -> Result<(), Box<dyn Error>> {
+    for (bytes, rounds) in [
+        (4, 300),
+        (4_000, 300),
+        (400_000, 100),
+        (4_000_000, 50),
+        (100_000_000, 11),
+    ] {
+        let mut tensor = Tensor::ones([bytes / 4], (Kind::Float, Device::Cpu));
+        let mut taken: Vec<f64> = Vec::new();
+        for _ in 0..rounds {
+            group.barrier()?;
+            let start = Instant::now();
+            group.all_reduce(&mut tensor, Reduce::Sum)?;
+            taken.push(start.elapsed().as_secs_f64());
+            // Sums of sums would overflow.
+            let _ = tensor.fill_(1.0);
+        }
+        taken.sort_by(f64::total_cmp);
+        if group.rank() == 0 {
+            let median = taken[taken.len() / 2];
+            println!(
+                "all-reduce of {bytes} bytes, 2 ranks: {:.3} ms ({:.2} GB/s)",
+                1e3 * median,
+                1e-9 * bytes as f64 / median
+            );
+        }
+    }
+    Ok(())
+}

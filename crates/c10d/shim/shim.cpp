@@ -1,0 +1,175 @@
+#include "shim.h"
+
+#include <chrono>
+#include <cstdlib>
+#include <cstring>
+#include <exception>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <c10/util/Flags.h>
+#include <torch/csrc/distributed/c10d/FileStore.hpp>
+#include <torch/csrc/distributed/c10d/PrefixStore.hpp>
+#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
+#include <torch/csrc/distributed/c10d/TCPStore.hpp>
+
+C10_DECLARE_int(caffe2_log_level);
+
+struct c10d_group {
+  c10::intrusive_ptr<c10d::Store> store;
+  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
+};
+
+struct c10d_work {
+  c10::intrusive_ptr<c10d::Work> work;
+  // What the operation reads and writes stays alive until it is done.
+  std::vector<at::Tensor> tensors;
+};
+
+namespace {
+
+char* message(const char* text) {
+  char* copy = strdup(text);
+  return copy ? copy : strdup("no memory for a message");
+}
+
+template <class Body>
+char* guarded(Body body) noexcept {
+  try {
+    body();
+    return nullptr;
+  } catch (const c10::Error& error) {
+    return message(error.what_without_backtrace());
+  } catch (const std::exception& error) {
+    return message(error.what());
+  } catch (...) {
+    return message("an exception that is no std::exception");
+  }
+}
+
+at::Tensor& tensor_of(c10d_tensor tensor) {
+  return *static_cast<at::Tensor*>(tensor);
+}
+
+c10::intrusive_ptr<c10d::Store> open_store(const c10d_options& options) {
+  const std::chrono::milliseconds timeout(options.timeout_ms);
+  c10::intrusive_ptr<c10d::Store> store;
+  if (options.host) {
+    c10d::TCPStoreOptions tcp;
+    tcp.port = options.port;
+    tcp.isServer = options.is_server != 0;
+    tcp.numWorkers = static_cast<std::size_t>(options.world);
+    // The group itself waits for all ranks; a store that an agent serves has other clients, too.
+    tcp.waitWorkers = false;
+    tcp.timeout = timeout;
+    store = c10::make_intrusive<c10d::TCPStore>(options.host, tcp);
+  } else {
+    store = c10::make_intrusive<c10d::FileStore>(options.path, options.world);
+  }
+  store->setTimeout(timeout);
+  if (options.prefix && *options.prefix) {
+    store = c10::make_intrusive<c10d::PrefixStore>(options.prefix, store);
+    store->setTimeout(timeout);
+  }
+  return store;
+}
+
+std::string text_at(const c10::intrusive_ptr<c10d::Store>& store, const std::string& key) {
+  const auto bytes = store->get(key);
+  return std::string(bytes.begin(), bytes.end());
+}
+
+// Ranks that do not fit together are told so, instead of waiting for each other.
+void check_ranks(const c10::intrusive_ptr<c10d::Store>& store, const c10d_options& options) {
+  const std::string rank = std::to_string(options.rank);
+  const std::string world = std::to_string(options.world);
+  TORCH_CHECK(
+      store->add("joined/" + rank, 1) == 1,
+      "rank ", rank, " has joined already: two processes have one rank, or the store is left from before");
+  if (options.rank == 0) {
+    store->set("world", std::vector<uint8_t>(world.begin(), world.end()));
+  }
+  const std::string first = text_at(store, "world");
+  TORCH_CHECK(
+      first == world, "rank 0 was started as one of ", first, " ranks, this one as one of ", world);
+}
+
+}  // namespace
+
+char* c10d_group_new(const c10d_options* options, c10d_group** out) {
+  return guarded([&] {
+    // Failures come back as messages: the engine does not log them with a stack trace besides, unless it is asked to.
+    if (!std::getenv("TORCH_CPP_LOG_LEVEL")) {
+      FLAGS_caffe2_log_level = 3;
+    }
+    auto group = std::make_unique<c10d_group>();
+    group->store = open_store(*options);
+    check_ranks(group->store, *options);
+    auto gloo = c10d::ProcessGroupGloo::Options::create(std::chrono::milliseconds(options->timeout_ms));
+    if (options->interface) {
+      gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForInterface(options->interface));
+    } else if (options->address) {
+      gloo->devices.push_back(c10d::ProcessGroupGloo::createDeviceForHostname(options->address));
+    } else {
+      gloo->devices.push_back(c10d::ProcessGroupGloo::createDefaultDevice());
+    }
+    group->gloo =
+        c10::make_intrusive<c10d::ProcessGroupGloo>(group->store, options->rank, options->world, gloo);
+    *out = group.release();
+  });
+}
+
+void c10d_group_free(c10d_group* group) {
+  char* failed = guarded([&] { delete group; });
+  std::free(failed);
+}
+
+char* c10d_all_reduce(c10d_group* group, c10d_tensor tensor, int32_t op, c10d_work** out) {
+  return guarded([&] {
+    std::vector<at::Tensor> tensors{tensor_of(tensor)};
+    c10d::AllreduceOptions options;
+    options.reduceOp = op == 1 ? c10d::ReduceOp::MIN : op == 2 ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
+    auto work = group->gloo->allreduce(tensors, options);
+    *out = new c10d_work{work, tensors};
+  });
+}
+
+char* c10d_broadcast(c10d_group* group, c10d_tensor tensor, int32_t root, c10d_work** out) {
+  return guarded([&] {
+    std::vector<at::Tensor> tensors{tensor_of(tensor)};
+    c10d::BroadcastOptions options;
+    options.rootRank = root;
+    auto work = group->gloo->broadcast(tensors, options);
+    *out = new c10d_work{work, tensors};
+  });
+}
+
+char* c10d_all_gather(c10d_group* group, c10d_tensor output, c10d_tensor input, c10d_work** out) {
+  return guarded([&] {
+    std::vector<at::Tensor> inputs{tensor_of(input)};
+    std::vector<std::vector<at::Tensor>> outputs{tensor_of(output).unbind(0)};
+    auto work = group->gloo->allgather(outputs, inputs);
+    std::vector<at::Tensor> kept = outputs[0];
+    kept.push_back(inputs[0]);
+    *out = new c10d_work{work, kept};
+  });
+}
+
+char* c10d_barrier(c10d_group* group, c10d_work** out) {
+  return guarded([&] {
+    auto work = group->gloo->barrier();
+    *out = new c10d_work{work, {}};
+  });
+}
+
+char* c10d_work_wait(c10d_work* work) {
+  return guarded([&] {
+    std::unique_ptr<c10d_work> owned(work);
+    owned->work->wait();
+  });
+}
+
+void c10d_free_message(char* text) {
+  std::free(text);
+}

@@ -1,0 +1,383 @@
+//! Collectives between processes on libtorch's own distributed engine, c10d with Gloo: what PyTorch's `torch.distributed` stands on, so
+//! that a program in Rust takes part in what `torchrun`, Slurm or a cluster's operator launches.
+//!
+//! Every rank of a group makes a [`Group`] with the same [`Store`] and calls the same operations in the same order. Operations work in
+//! place on contiguous tensors of the host. A rank that is gone or late makes the others' operations fail with [`C10dError`], at once or
+//! after the timeout, never hang. Sums of a tensor are the same on every rank, to the bit.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! let store = c10d::Store::Tcp { host: "10.0.0.1".to_owned(), port: 29500, serve: true };
+//! let group = c10d::Group::new(&c10d::Options::new(store, 0, 2).timeout(Duration::from_secs(60)))?;
+//! let mut gradient = tch::Tensor::ones([1000], (tch::Kind::Float, tch::Device::Cpu));
+//! group.all_reduce(&mut gradient, c10d::Reduce::Sum)?;
+//! # Ok::<(), c10d::C10dError>(())
+//! ```
+
+mod ffi;
+
+use std::ffi::CString;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use tch::{Device, Tensor};
+
+/// What failed between processes.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum C10dError {
+    /// The group did not come together: a wrong address, a port in use, a rank that never came.
+    #[error("rank {rank} of {world} found no group at {store} (timeout {} s): {reason}", timeout.as_secs_f64())]
+    Rendezvous {
+        /// This process.
+        rank: u32,
+        /// Processes in all.
+        world: u32,
+        /// Where they were to meet.
+        store: String,
+        /// How long it would have waited.
+        timeout: Duration,
+        /// What the engine says.
+        reason: String,
+    },
+    /// An operation failed, which after the first one means that another rank is gone or late.
+    #[error("rank {rank}: {operation} failed: {reason}")]
+    Operation {
+        /// This process.
+        rank: u32,
+        /// Which operation.
+        operation: &'static str,
+        /// What the engine says.
+        reason: String,
+    },
+    /// An option or tensor that no group takes.
+    #[error("{what} is {value}; need {need}")]
+    Value {
+        /// Which.
+        what: &'static str,
+        /// What it is.
+        value: String,
+        /// What it has to be.
+        need: &'static str,
+    },
+}
+
+/// Where ranks meet.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Store {
+    /// A TCP store.
+    Tcp {
+        /// Name or address of the host that serves it.
+        host: String,
+        /// Its port.
+        port: u16,
+        /// Whether this process serves it: one does, unless a launcher's agent serves it for all.
+        serve: bool,
+    },
+    /// A file that all ranks reach, absent or empty at first.
+    File {
+        /// Its path.
+        path: PathBuf,
+    },
+}
+
+impl std::fmt::Display for Store {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Tcp { host, port, .. } => write!(f, "tcp://{host}:{port}"),
+            Self::File { path } => write!(f, "file://{}", path.display()),
+        }
+    }
+}
+
+/// How a process joins a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Options {
+    /// Where the ranks meet.
+    pub store: Store,
+    /// Number of this process, from 0.
+    pub rank: u32,
+    /// Processes in all.
+    pub world: u32,
+    /// Put before every key of the store, so that one store serves several groups one after the other.
+    pub prefix: String,
+    /// How long a rank waits for the others, in the beginning and in every operation.
+    pub timeout: Duration,
+    /// The network interface to use, by name; without one, `address` counts.
+    pub interface: Option<String>,
+    /// The own name or address that the other ranks reach; without one, that which the host's name resolves to.
+    pub address: Option<String>,
+}
+
+impl Options {
+    /// Waits for 5 minutes, on the interface of the host's name.
+    pub fn new(store: Store, rank: u32, world: u32) -> Self {
+        Self {
+            store,
+            rank,
+            world,
+            prefix: String::new(),
+            timeout: Duration::from_secs(300),
+            interface: None,
+            address: None,
+        }
+    }
+
+    /// With another timeout.
+    #[must_use]
+    pub fn timeout(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// On the loopback interface: all ranks on this machine.
+    #[must_use]
+    pub fn loopback(self) -> Self {
+        Self {
+            address: Some("127.0.0.1".to_owned()),
+            ..self
+        }
+    }
+
+    fn checked(&self) -> Result<ffi::Options, C10dError> {
+        let refused = |what, value: String, need| C10dError::Value { what, value, need };
+        let number = |what, value: u32| {
+            i32::try_from(value).map_err(|_| refused(what, value.to_string(), "a number below 2^31"))
+        };
+        let text = |what, text: &str| {
+            CString::new(text).map_err(|_| refused(what, format!("{text:?}"), "text without a zero byte"))
+        };
+        if self.world == 0 {
+            return Err(refused("the number of ranks", "0".to_owned(), "1 or more"));
+        }
+        if self.rank >= self.world {
+            return Err(refused(
+                "the rank",
+                self.rank.to_string(),
+                "less than the number of ranks",
+            ));
+        }
+        if self.timeout.is_zero() {
+            return Err(refused("the timeout", "0".to_owned(), "a time above 0"));
+        }
+        let store = match &self.store {
+            Store::Tcp { host, port, .. } => Ok((text("the host", host)?, *port)),
+            Store::File { path } => match path.to_str() {
+                Some(path) => Err(text("the file", path)?),
+                None => {
+                    return Err(refused(
+                        "the file",
+                        path.display().to_string(),
+                        "a path of Unicode text",
+                    ));
+                }
+            },
+        };
+        Ok(ffi::Options {
+            store,
+            is_server: matches!(&self.store, Store::Tcp { serve: true, .. }),
+            prefix: text("the prefix", &self.prefix)?,
+            interface: self
+                .interface
+                .as_deref()
+                .map(|name| text("the interface", name))
+                .transpose()?,
+            address: self
+                .address
+                .as_deref()
+                .map(|name| text("the address", name))
+                .transpose()?,
+            rank: number("the rank", self.rank)?,
+            world: number("the number of ranks", self.world)?,
+            timeout_ms: i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX).max(1),
+        })
+    }
+}
+
+/// What becomes of the ranks' values.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reduce {
+    /// Their sum.
+    Sum,
+    /// The smallest.
+    Minimum,
+    /// The largest.
+    Maximum,
+}
+
+/// A rank's membership in a group. It may move to another thread, but is used by one at a time.
+#[derive(Debug)]
+pub struct Group {
+    inner: ffi::Group,
+    rank: u32,
+    world: u32,
+}
+
+impl Group {
+    /// Joins; returns when all ranks have come.
+    ///
+    /// # Errors
+    /// [`C10dError::Value`] for options that make no sense, [`C10dError::Rendezvous`] if not all come in time.
+    pub fn new(options: &Options) -> Result<Self, C10dError> {
+        let inner = ffi::Group::new(&options.checked()?).map_err(|reason| C10dError::Rendezvous {
+            rank: options.rank,
+            world: options.world,
+            store: options.store.to_string(),
+            timeout: options.timeout,
+            reason: first_line(&reason),
+        })?;
+        Ok(Self {
+            inner,
+            rank: options.rank,
+            world: options.world,
+        })
+    }
+
+    /// Number of this process, from 0.
+    pub fn rank(&self) -> u32 {
+        self.rank
+    }
+
+    /// Processes in all.
+    pub fn world(&self) -> u32 {
+        self.world
+    }
+
+    /// Reduces the ranks' tensors of one shape and kind into each of them.
+    ///
+    /// # Errors
+    /// The tensor is not contiguous on the host, or another rank is gone or late.
+    pub fn all_reduce(&self, tensor: &mut Tensor, reduce: Reduce) -> Result<(), C10dError> {
+        self.all_reduce_start(tensor, reduce)?.wait()
+    }
+
+    /// As [`Group::all_reduce`], without waiting: the tensor's values are whole when the work has been waited for, and nobody may
+    /// touch them before.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn all_reduce_start(&self, tensor: &Tensor, reduce: Reduce) -> Result<Work, C10dError> {
+        usable(tensor)?;
+        let op = match reduce {
+            Reduce::Sum => 0,
+            Reduce::Minimum => 1,
+            Reduce::Maximum => 2,
+        };
+        self.started("the all-reduce", self.inner.all_reduce(tensor, op))
+    }
+
+    /// Gives every rank the values of one.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn broadcast(&self, tensor: &mut Tensor, root: u32) -> Result<(), C10dError> {
+        usable(tensor)?;
+        if root >= self.world {
+            return Err(C10dError::Value {
+                what: "the rank to broadcast from",
+                value: root.to_string(),
+                need: "less than the number of ranks",
+            });
+        }
+        self.started("the broadcast", self.inner.broadcast(tensor, root.cast_signed()))?
+            .wait()
+    }
+
+    /// The tensors of all ranks, of one shape and kind, in a tensor with one more dimension in front.
+    ///
+    /// # Errors
+    /// As [`Group::all_reduce`].
+    pub fn all_gather(&self, tensor: &Tensor) -> Result<Tensor, C10dError> {
+        usable(tensor)?;
+        let mut size = vec![i64::from(self.world)];
+        size.extend(tensor.size());
+        let output =
+            Tensor::f_zeros(size, (tensor.kind(), Device::Cpu)).map_err(|error| C10dError::Operation {
+                rank: self.rank,
+                operation: "the all-gather",
+                reason: first_line(&error.to_string()),
+            })?;
+        self.started("the all-gather", self.inner.all_gather(&output, tensor))?
+            .wait()?;
+        Ok(output)
+    }
+
+    /// Waits for all ranks to come here.
+    ///
+    /// # Errors
+    /// Another rank is gone or late.
+    pub fn barrier(&self) -> Result<(), C10dError> {
+        self.started("the barrier", self.inner.barrier())?.wait()
+    }
+
+    fn started(&self, operation: &'static str, work: Result<ffi::Work, String>) -> Result<Work, C10dError> {
+        match work {
+            Ok(inner) => Ok(Work {
+                inner,
+                rank: self.rank,
+                operation,
+            }),
+            Err(reason) => Err(C10dError::Operation {
+                rank: self.rank,
+                operation,
+                reason: first_line(&reason),
+            }),
+        }
+    }
+}
+
+/// An operation under way. Dropped, it is waited for all the same.
+#[derive(Debug)]
+#[must_use = "the values are whole only after `wait`"]
+pub struct Work {
+    inner: ffi::Work,
+    rank: u32,
+    operation: &'static str,
+}
+
+impl Work {
+    /// Waits until it is done.
+    ///
+    /// # Errors
+    /// Another rank is gone or late.
+    pub fn wait(self) -> Result<(), C10dError> {
+        self.inner.wait().map_err(|reason| C10dError::Operation {
+            rank: self.rank,
+            operation: self.operation,
+            reason: first_line(&reason),
+        })
+    }
+}
+
+fn usable(tensor: &Tensor) -> Result<(), C10dError> {
+    let refused = |value: String, need| {
+        Err(C10dError::Value {
+            what: "a tensor between processes",
+            value,
+            need,
+        })
+    };
+    if !tensor.defined() {
+        return refused("undefined".to_owned(), "a tensor with values");
+    }
+    if tensor.device() != Device::Cpu {
+        return refused(
+            format!("on {:?}", tensor.device()),
+            "one in the memory of the host",
+        );
+    }
+    if !tensor.is_contiguous() {
+        return refused("not contiguous".to_owned(), "a contiguous one");
+    }
+    Ok(())
+}
+
+/// The engine's messages have places in its source before them, and stack traces and advice behind the first sentence.
+fn first_line(text: &str) -> String {
+    let line = text.lines().next().unwrap_or_default();
+    let line = match line.split_once("] ") {
+        Some((place, rest)) if place.starts_with('[') && place.contains(".cc:") => rest,
+        _ => line,
+    };
+    let line = line.split(". This is typically caused by").next().unwrap_or(line);
+    line.trim().trim_end_matches('.').to_owned()
+}
