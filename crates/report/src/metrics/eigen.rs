@@ -120,7 +120,7 @@ fn transpose(m: &mut [Vec<f64>]) {
 }
 
 /// Four sums side by side, which the processor can keep in one vector; a fixed order, so a fixed result.
-pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+fn dot(a: &[f64], b: &[f64]) -> f64 {
     let mut sums = [0.0; 4];
     let (a_blocks, b_blocks) = (a.chunks_exact(4), b.chunks_exact(4));
     let tail: f64 = a_blocks

@@ -1,9 +1,9 @@
 //! The Fréchet distance between Gaussian fits.
 
-use ndarray::ArrayView2;
+use ndarray::{Array2, ArrayView2, Axis};
 
-use super::eigen::{dot, symmetric_eigen};
-use super::{MetricError, Rows};
+use super::eigen::symmetric_eigen;
+use super::{MetricError, rows};
 
 /// Mean and covariance of a set of rows.
 #[derive(Debug, Clone, PartialEq)]
@@ -15,28 +15,21 @@ pub struct GaussianFit {
 }
 
 impl GaussianFit {
-    fn new(rows: &Rows) -> Self {
-        let (count, length) = (rows.len(), rows.length);
-        let mut mean = vec![0.0; length];
-        for index in 0..count {
-            mean.iter_mut()
-                .zip(rows.row(index))
-                .for_each(|(sum, value)| *sum += value);
+    /// Of two rows or more, all finite.
+    pub(super) fn of_rows(rows: ArrayView2<'_, f64>) -> Result<Self, MetricError> {
+        let overflow = || MetricError::Overflow {
+            quantity: "the covariance",
+        };
+        let mean = rows.mean_axis(Axis(0)).ok_or_else(overflow)?;
+        let centred = &rows - &mean;
+        let covariance = centred.t().dot(&centred) / (rows.nrows() as f64 - 1.0);
+        if !mean.iter().chain(&covariance).all(|value| value.is_finite()) {
+            return Err(overflow());
         }
-        mean.iter_mut().for_each(|sum| *sum /= count as f64);
-        // Centred columns, so that each entry of the covariance is one dot product of two contiguous slices.
-        let columns: Vec<Vec<f64>> = (0..length)
-            .map(|j| (0..count).map(|index| rows.row(index)[j] - mean[j]).collect())
-            .collect();
-        let mut covariance = vec![vec![0.0; length]; length];
-        for i in 0..length {
-            for j in 0..=i {
-                let value = dot(&columns[i], &columns[j]) / (count - 1) as f64;
-                covariance[i][j] = value;
-                covariance[j][i] = value;
-            }
-        }
-        Self { mean, covariance }
+        Ok(Self {
+            mean: mean.to_vec(),
+            covariance: covariance.rows().into_iter().map(|row| row.to_vec()).collect(),
+        })
     }
 
     /// Fits the mean and the unbiased covariance of `rows`, `[n, d]` with n >= 2. Cost n d^2.
@@ -44,23 +37,8 @@ impl GaussianFit {
     /// # Errors
     /// [`MetricError`] for fewer than two rows, no columns, a value that is not finite, or overflow.
     pub fn fit<T: Copy + Into<f64>>(rows: ArrayView2<'_, T>) -> Result<Self, MetricError> {
-        let fit = Self::new(&Rows::new(rows, super::Set::First, 2)?);
-        fit.check()
-    }
-
-    fn check(self) -> Result<Self, MetricError> {
-        if self
-            .mean
-            .iter()
-            .chain(self.covariance.iter().flatten())
-            .all(|value| value.is_finite())
-        {
-            Ok(self)
-        } else {
-            Err(MetricError::Overflow {
-                quantity: "the covariance",
-            })
-        }
+        rows::check(rows, super::Set::First, 2)?;
+        Self::of_rows(rows.mapv(Into::into).view())
     }
 
     /// The squared 2-Wasserstein distance between two Gaussians,
@@ -74,45 +52,68 @@ impl GaussianFit {
     /// # Errors
     /// [`MetricError::Lengths`] for different dimensions, [`MetricError::Overflow`] if the result is not finite.
     pub fn distance(&self, other: &Self) -> Result<f64, MetricError> {
+        self.root()?.distance(other)
+    }
+
+    /// The eigenvectors of the covariance, for the distances to several others.
+    pub(super) fn root(&self) -> Result<Root<'_>, MetricError> {
+        let eigen = symmetric_eigen(self.covariance.clone(), true).ok_or_else(overflow)?;
+        // Rows with an eigenvalue 0 vanish and are left out.
+        let kept: Vec<usize> = (0..eigen.values.len())
+            .filter(|&k| eigen.values[k] > 0.0)
+            .collect();
         let dimension = self.mean.len();
+        let vectors = Array2::from_shape_fn((kept.len(), dimension), |(k, i)| {
+            eigen.values[kept[k]].sqrt() * eigen.vectors[kept[k]][i]
+        });
+        Ok(Root { fit: self, vectors })
+    }
+
+    fn trace(&self) -> f64 {
+        self.covariance.iter().enumerate().map(|(i, row)| row[i]).sum()
+    }
+}
+
+fn overflow() -> MetricError {
+    MetricError::Overflow {
+        quantity: "the Fréchet distance",
+    }
+}
+
+/// A fit with its eigenvectors, each times the root of its eigenvalue, as rows.
+pub(super) struct Root<'a> {
+    fit: &'a GaussianFit,
+    vectors: Array2<f64>,
+}
+
+impl Root<'_> {
+    /// [`GaussianFit::distance`], without the first of its two eigenvalue problems.
+    pub fn distance(&self, other: &GaussianFit) -> Result<f64, MetricError> {
+        let dimension = self.fit.mean.len();
         if other.mean.len() != dimension {
             return Err(MetricError::Lengths {
                 first: dimension,
                 second: other.mean.len(),
             });
         }
-        let overflow = || MetricError::Overflow {
-            quantity: "the Fréchet distance",
-        };
-        let eigen = symmetric_eigen(self.covariance.clone(), true).ok_or_else(overflow)?;
-        // In the eigenbasis of C1 the matrix C1^{1/2} C2 C1^{1/2} has the entries
-        // sqrt(l_i l_j) v_i^T C2 v_j; rows with l_i = 0 vanish and are left out.
-        let kept: Vec<(f64, &Vec<f64>)> = eigen
-            .values
-            .iter()
-            .zip(&eigen.vectors)
-            .filter(|(value, _)| **value > 0.0)
-            .map(|(l, v)| (l.sqrt(), v))
+        // In the eigenbasis of C1 the matrix C1^{1/2} C2 C1^{1/2} has the entries sqrt(l_i l_j) v_i^T C2 v_j.
+        let covariance = Array2::from_shape_fn((dimension, dimension), |(i, j)| other.covariance[i][j]);
+        let product = self.vectors.dot(&covariance).dot(&self.vectors.t());
+        let symmetric = |i: usize, j: usize| 0.5 * (product[[i, j]] + product[[j, i]]);
+        let size = product.nrows();
+        let rows = (0..size)
+            .map(|i| (0..size).map(|j| symmetric(i, j)).collect())
             .collect();
-        let mut product = vec![vec![0.0; kept.len()]; kept.len()];
-        for (i, (root_i, v_i)) in kept.iter().enumerate() {
-            let image: Vec<f64> = other.covariance.iter().map(|row| dot(row, v_i)).collect();
-            for (j, (root_j, v_j)) in kept[..=i].iter().enumerate() {
-                let entry = root_i * root_j * dot(&image, v_j);
-                product[i][j] = entry;
-                product[j][i] = entry;
-            }
-        }
-        let roots = symmetric_eigen(product, false).ok_or_else(overflow)?.values;
+        let roots = symmetric_eigen(rows, false).ok_or_else(overflow)?.values;
         let trace_of_root: f64 = roots.iter().map(|value| value.max(0.0).sqrt()).sum();
         let means: f64 = self
+            .fit
             .mean
             .iter()
             .zip(&other.mean)
             .map(|(a, b)| (a - b) * (a - b))
             .sum();
-        let trace = |fit: &Self| (0..dimension).map(|i| fit.covariance[i][i]).sum::<f64>();
-        let distance = means + trace(self) + trace(other) - 2.0 * trace_of_root;
+        let distance = means + self.fit.trace() + other.trace() - 2.0 * trace_of_root;
         if distance.is_finite() {
             Ok(distance.max(0.0))
         } else {
@@ -131,10 +132,9 @@ pub fn frechet_distance<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     first: ArrayView2<'_, T>,
     second: ArrayView2<'_, U>,
 ) -> Result<f64, MetricError> {
-    let (a, b) = Rows::pair(first, second, [2, 2])?;
-    GaussianFit::new(&a)
-        .check()?
-        .distance(&GaussianFit::new(&b).check()?)
+    rows::check_pair(first, second, [2, 2])?;
+    let (x, y) = (first.mapv(Into::into), second.mapv(Into::into));
+    GaussianFit::of_rows(x.view())?.distance(&GaussianFit::of_rows(y.view())?)
 }
 
 #[cfg(test)]

@@ -2,158 +2,49 @@
 //!
 //! Rows may be bytes, `f32` or `f64`; all arithmetic is `f64`. No result depends on the number of threads.
 //! Scale images to [0, 1] first when the figures are to be compared with those of others.
+//!
+//! [`evaluate`] computes all of them at once, each with its floor: the value on real rows against real rows.
 
+mod autocorrelation;
+mod c2st;
+mod class_balance;
+mod density_coverage;
 mod eigen;
+mod error;
+mod estimate;
+mod evaluate;
 mod frechet;
+mod mmd;
+mod one_nn;
 mod pairwise;
+mod pass;
+mod polynomial_mmd;
+mod precision_recall;
+mod random;
+mod rows;
+mod score;
+mod spectrum;
+mod wasserstein;
 
-use std::fmt;
-
-use ndarray::ArrayView2;
-
+pub use autocorrelation::autocorrelation_distance;
+pub use c2st::c2st_accuracy;
+pub use class_balance::class_total_variation;
+pub use density_coverage::{DensityCoverage, density_coverage, expected_coverage};
+pub use error::{MetricError, Set};
+pub use estimate::Estimate;
+pub use evaluate::evaluate;
 pub use frechet::{GaussianFit, frechet_distance};
+pub use mmd::{median_distance, mmd_rbf};
 pub use pairwise::{
     ClassEntropy, Copies, OneNearestNeighbour, class_entropy, energy_distance, nearest_distances,
     nearest_neighbour_copies, one_nn_accuracy,
 };
-
-/// Which of a metric's two arguments an error is about.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Set {
-    /// The first argument, by custom the generated samples.
-    First,
-    /// The second argument, by custom the data.
-    Second,
-}
-
-impl fmt::Display for Set {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::First => "the first set",
-            Self::Second => "the second set",
-        })
-    }
-}
-
-/// Why a metric is not defined on its arguments.
-#[derive(Debug, Clone, PartialEq, thiserror::Error)]
-#[non_exhaustive]
-pub enum MetricError {
-    /// Fewer rows than the metric needs.
-    #[error("{set} has {rows} rows; this metric needs at least {needed}")]
-    TooFewRows {
-        /// Which set.
-        set: Set,
-        /// How many it has.
-        rows: usize,
-        /// How many it needs.
-        needed: usize,
-    },
-    /// Rows without a value.
-    #[error("{set} has rows of length 0")]
-    NoColumns {
-        /// Which set.
-        set: Set,
-    },
-    /// The two sets have rows of different length.
-    #[error("the first set has rows of length {first}, the second of length {second}")]
-    Lengths {
-        /// Row length of the first set.
-        first: usize,
-        /// Row length of the second set.
-        second: usize,
-    },
-    /// A value that is NaN or infinite.
-    #[error("{set}: row {row}, column {column} is {value}")]
-    NotFinite {
-        /// Which set.
-        set: Set,
-        /// Row, counted from 0.
-        row: usize,
-        /// Column, counted from 0.
-        column: usize,
-        /// The value.
-        value: f64,
-    },
-    /// Values so large that a sum of squares leaves the range of `f64`.
-    #[error("the values are too large: {quantity} is not finite")]
-    Overflow {
-        /// What overflowed.
-        quantity: &'static str,
-    },
-    /// A label so large that it cannot be the number of a class.
-    #[error("label {label} is too large: classes are numbered from 0")]
-    LargeLabel {
-        /// The label.
-        label: usize,
-    },
-    /// Not one label for each row.
-    #[error("{labels} labels for {rows} rows")]
-    Labels {
-        /// How many labels.
-        labels: usize,
-        /// How many rows.
-        rows: usize,
-    },
-}
-
-/// Checked rows in one contiguous block.
-pub(crate) struct Rows {
-    values: Vec<f64>,
-    length: usize,
-}
-
-impl Rows {
-    /// Copies a set, checks its size and that every value is finite.
-    fn new<T: Copy + Into<f64>>(
-        view: ArrayView2<'_, T>,
-        set: Set,
-        needed: usize,
-    ) -> Result<Self, MetricError> {
-        let (rows, length) = view.dim();
-        if rows < needed {
-            return Err(MetricError::TooFewRows { set, rows, needed });
-        }
-        if length == 0 {
-            return Err(MetricError::NoColumns { set });
-        }
-        let values: Vec<f64> = view.iter().map(|&value| value.into()).collect();
-        match values.iter().position(|value| !value.is_finite()) {
-            None => Ok(Self { values, length }),
-            Some(at) => Err(MetricError::NotFinite {
-                set,
-                row: at / length,
-                column: at % length,
-                value: values[at],
-            }),
-        }
-    }
-
-    /// Two sets with rows of one length.
-    fn pair<T: Copy + Into<f64>, U: Copy + Into<f64>>(
-        first: ArrayView2<'_, T>,
-        second: ArrayView2<'_, U>,
-        needed: [usize; 2],
-    ) -> Result<(Self, Self), MetricError> {
-        let a = Self::new(first, Set::First, needed[0])?;
-        let b = Self::new(second, Set::Second, needed[1])?;
-        if a.length != b.length {
-            return Err(MetricError::Lengths {
-                first: a.length,
-                second: b.length,
-            });
-        }
-        Ok((a, b))
-    }
-
-    fn len(&self) -> usize {
-        self.values.len() / self.length
-    }
-
-    fn row(&self, index: usize) -> &[f64] {
-        &self.values[index * self.length..(index + 1) * self.length]
-    }
-}
+pub use polynomial_mmd::polynomial_mmd;
+pub use precision_recall::{PrecisionRecall, precision_recall};
+use rows::Rows;
+pub use score::{Best, Evaluation, Options, Reference, Score};
+pub use spectrum::spectrum_distance;
+pub use wasserstein::{Order, sliced_wasserstein, wasserstein_1d};
 
 #[cfg(test)]
 mod tests {

@@ -3,11 +3,12 @@
 
 use ndarray::ArrayView2;
 use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
 
-use super::{MetricError, Rows};
+use super::{MetricError, Rows, class_balance};
 
 /// The squared Euclidean distance: eight sums side by side, in a fixed order.
-fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+pub(super) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     const LANES: usize = 8;
     let mut sums = [0.0; LANES];
     let (a_blocks, b_blocks) = (a.chunks_exact(LANES), b.chunks_exact(LANES));
@@ -169,7 +170,7 @@ fn nearest(x: &Rows, y: &Rows) -> Result<Vec<(f64, usize)>, MetricError> {
 }
 
 /// How near samples come to training rows.
-#[derive(Debug, Clone, Copy, PartialEq)]
+#[derive(Debug, Clone, Copy, PartialEq, Serialize, Deserialize)]
 pub struct Copies {
     /// The smallest distance of any sample to any training row.
     pub smallest: f64,
@@ -191,29 +192,35 @@ pub fn nearest_neighbour_copies<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     training: ArrayView2<'_, U>,
     tolerance: f64,
 ) -> Result<Copies, MetricError> {
-    let distances = nearest_distances(samples, training)?;
-    let start = Copies {
-        smallest: f64::INFINITY,
-        sample: 0,
-        training: 0,
-        count: 0,
-    };
-    Ok(distances
-        .iter()
-        .enumerate()
-        .fold(start, |copies, (sample, &(distance, training))| {
-            let count = copies.count + usize::from(distance <= tolerance);
-            if distance < copies.smallest {
-                Copies {
-                    smallest: distance,
-                    sample,
-                    training,
-                    count,
+    Ok(Copies::of(&nearest_distances(samples, training)?, tolerance))
+}
+
+impl Copies {
+    /// From each sample's nearest training row and its distance.
+    pub(super) fn of(nearest: &[(f64, usize)], tolerance: f64) -> Self {
+        let start = Self {
+            smallest: f64::INFINITY,
+            sample: 0,
+            training: 0,
+            count: 0,
+        };
+        nearest
+            .iter()
+            .enumerate()
+            .fold(start, |copies, (sample, &(distance, training))| {
+                let count = copies.count + usize::from(distance <= tolerance);
+                if distance < copies.smallest {
+                    Self {
+                        smallest: distance,
+                        sample,
+                        training,
+                        count,
+                    }
+                } else {
+                    Self { count, ..copies }
                 }
-            } else {
-                Copies { count, ..copies }
-            }
-        }))
+            })
+    }
 }
 
 /// The classes of samples, as their nearest labelled rows tell them.
@@ -242,22 +249,11 @@ pub fn class_entropy<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             rows: y.len(),
         });
     }
-    // Labels may be sparse and large: the table is as long as the largest label only if that is small.
-    let largest = labels.iter().copied().max().unwrap_or(0) as usize;
-    if largest > labels.len() + 65_535 {
-        return Err(MetricError::LargeLabel { label: largest });
-    }
-    let mut counts = vec![0usize; largest + 1];
-    for (_, index) in nearest(&x, &y)? {
-        counts[labels[index] as usize] += 1;
-    }
-    let frequencies = counts
-        .iter()
-        .filter(|&&count| count > 0)
-        .map(|&count| count as f64 / x.len() as f64);
-    let nats = frequencies.map(|p| -p * p.ln()).sum::<f64>();
+    let table = class_balance::table(labels)?;
+    let nearest = nearest(&x, &y)?;
+    let counts = class_balance::count(table, nearest.iter().map(|&(_, index)| labels[index]));
     Ok(ClassEntropy {
-        nats: nats.max(0.0),
+        nats: class_balance::entropy(&counts).value,
         counts,
     })
 }

@@ -1,0 +1,75 @@
+//! Density and coverage.
+
+use ndarray::ArrayView2;
+
+use super::MetricError;
+use super::estimate::Estimate;
+use super::pass::{Comparison, Pass, Pool, Settings};
+
+/// How densely samples lie among the data, and how much of the data they reach.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct DensityCoverage {
+    /// In how many balls around data rows a sample lies, in parts of the `k` that are expected: 1 for samples
+    /// of the data's distribution; above 1 if they crowd where the data are dense.
+    pub density: Estimate,
+    /// The share of data rows whose ball holds a sample; [`expected_coverage`] for samples of the data's
+    /// distribution.
+    pub coverage: Estimate,
+}
+
+/// Density and coverage of samples (first set) against data (second set). Balls lie around the data rows only,
+/// closed, each as large as the distance to the row's `neighbours`-th nearest other data row; density is the mean
+/// over samples of the number of balls that hold it, divided by `neighbours` (M. F. Naeem et al., Reliable
+/// fidelity and diversity metrics for generative models, 2020, arXiv:2002.09797, equations 3 and 4, `neighbours`
+/// = 5 there. Their program takes open balls, which for continuous data is the same and for copies of data rows
+/// counts fewer). The standard errors take the balls as given. Time 2 (n + m)^2 d.
+///
+/// # Errors
+/// [`MetricError`]; [`MetricError::Neighbours`] unless each set has more than `neighbours` rows.
+pub fn density_coverage<T: Copy + Into<f64>, U: Copy + Into<f64>>(
+    samples: ArrayView2<'_, T>,
+    data: ArrayView2<'_, U>,
+    neighbours: usize,
+) -> Result<DensityCoverage, MetricError> {
+    let pool = Pool::pair(samples, data, [2, 2])?;
+    pool.check_neighbours("the neighbours of density and coverage", neighbours)?;
+    let settings = Settings {
+        density_neighbours: neighbours,
+        ..Settings::PLAIN
+    };
+    Ok(of_pass(
+        &Pass::run(&pool, &[Comparison::pair()], &[], settings),
+        0,
+    ))
+}
+
+pub(super) fn of_pass(pass: &Pass<'_>, comparison: usize) -> DensityCoverage {
+    let sets = &pass.comparisons[comparison];
+    let neighbours = pass.settings.density_neighbours;
+    let counts = &pass.balls[comparison].density;
+    let densities: Vec<f64> = counts
+        .iter()
+        .map(|&count| count as f64 / neighbours as f64)
+        .collect();
+    let own = pass.nearest(&sets.second, &sets.second);
+    let samples = pass.nearest(&sets.second, &sets.first);
+    let covered = own
+        .iter()
+        .zip(&samples)
+        .filter(|(own, samples)| samples[0].square <= own[neighbours - 1].square)
+        .count();
+    DensityCoverage {
+        density: Estimate::of_mean(&densities),
+        coverage: Estimate::of_share(covered as f64 / own.len() as f64, own.len()),
+    }
+}
+
+/// The expected coverage of `data` rows by as many as `samples` rows of the same continuous distribution:
+/// `1 - prod_(i = 1..k) (N - i) / (M + N - i)` with N data rows and M samples (Naeem et al. 2020, lemma 2):
+/// a row stays uncovered if its k nearest rows of both sets are all data.
+pub fn expected_coverage(samples: usize, data: usize, neighbours: usize) -> f64 {
+    let (n, m) = (data as f64, samples as f64);
+    1.0 - (1..=neighbours)
+        .map(|i| (n - i as f64).max(0.0) / (m + n - i as f64))
+        .product::<f64>()
+}
