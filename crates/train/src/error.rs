@@ -151,6 +151,17 @@ pub enum TrainError {
         /// What it said.
         source: std::io::Error,
     },
+    /// Ranks cannot reach each other, or one is gone.
+    #[error(transparent)]
+    Comm(#[from] c10d::C10dError),
+    /// Ranks do not fit together.
+    #[error("rank {rank}: {reason}")]
+    Ranks {
+        /// This rank.
+        rank: u32,
+        /// What differs and what would do.
+        reason: String,
+    },
     /// A solver failed.
     #[error(transparent)]
     Solve(#[from] solvers::SolveError),

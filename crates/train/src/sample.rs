@@ -7,10 +7,11 @@ use sde_core::{Precond, Sde};
 use solvers::guide::ClassifierFree;
 use solvers::sampler::draw_prior;
 use solvers::{Job, Observer, Sampler, ScoreFn, SolveError, SolveStats, State, StepInfo, StopReason};
-use tch::{Device, Kind};
+use tch::{Device, Kind, Tensor};
 
 use crate::TrainError;
 use crate::config::ConditionConfig;
+use crate::dist::{self, Comm};
 use crate::trainer::StopFlag;
 
 mod told;
@@ -74,14 +75,16 @@ pub struct Model<'a> {
     pub condition: &'a ConditionConfig,
     /// Vectors and images that the samples are drawn for.
     pub told: &'a Told,
+    /// Ranks that draw batches in turn; every one of them gets all samples.
+    pub comm: &'a dyn Comm,
 }
 
 impl Model<'_> {
     /// Draws samples. `progress` gets the done fraction; a set `stop` flag ends the draw at the next step with the
-    /// batches that are finished.
+    /// batches that are finished; where there are several ranks, with none.
     ///
     /// # Errors
-    /// The sampler or the network fails; the error names row, time and step.
+    /// The sampler or the network fails; the error names row, time and step. Another rank fails or is gone.
     pub fn sample(
         &self,
         sampler: &dyn Sampler<TensorState>,
@@ -116,41 +119,125 @@ impl Model<'_> {
             nfe: 0,
             stopped: false,
         };
-        let mut first_row = 0;
-        while first_row < options.count {
-            let rows = batch.min(options.count - first_row);
-            let size = i64::try_from(rows).unwrap_or(i64::MAX);
-            let mut x = TensorState::zeros(size, self.shape, Kind::Float, self.device)?;
-            let noise = TensorNoise {
-                seed: options.seed,
-                first_row,
-            };
-            let score = self.score(first_row, rows, rows_at_once)?;
-            draw_prior(self.sde, sampler.t_start(), &noise, &mut x)?;
-            let job = Job {
-                sde: self.sde,
-                score: score.as_ref(),
-                noise: &noise,
-                first_row,
-            };
-            let done = first_row as f64 / options.count as f64;
-            let share = rows as f64 / options.count as f64;
-            let mut watch = Watch {
-                stop,
-                progress,
-                done,
-                share,
-            };
-            let stats: SolveStats = sampler.run(&job, &mut x, &mut watch)?;
-            out.nfe = out.nfe.max(stats.nfe);
-            if stats.stop == StopReason::Stopped {
-                out.stopped = true;
-                break;
+        let firsts: Vec<u64> = (0..options.count.div_ceil(batch))
+            .map(|number| number * batch)
+            .collect();
+        let mut drawn: Vec<Vec<f32>> = vec![Vec::new(); firsts.len()];
+        let mut outcome = Ok(());
+        for (number, &first_row) in firsts.iter().enumerate() {
+            if number % self.comm.world() as usize != self.comm.rank() as usize {
+                continue;
             }
-            x.read_rows(&mut |_, values| out.values.extend(values.iter().map(|&v| v as f32)));
-            first_row += rows;
+            let part = Part {
+                first_row,
+                rows: batch.min(options.count - first_row),
+                rows_at_once,
+            };
+            match self.part(sampler, options, part, stop, progress) {
+                Ok(Some((values, nfe))) => {
+                    drawn[number] = values;
+                    out.nfe = out.nfe.max(nfe);
+                }
+                Ok(None) => {
+                    out.stopped = true;
+                    break;
+                }
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
+            }
         }
+        self.gather(&mut out, &mut drawn, outcome, [batch, options.count])?;
+        out.values = drawn.concat();
         Ok(out)
+    }
+
+    /// Draws some rows; `None` if that was stopped. The answer has the evaluations with it.
+    fn part(
+        &self,
+        sampler: &dyn Sampler<TensorState>,
+        options: SampleOptions,
+        part: Part,
+        stop: &StopFlag,
+        progress: &mut dyn FnMut(f64),
+    ) -> Result<Option<(Vec<f32>, u64)>, TrainError> {
+        let Part { first_row, rows, .. } = part;
+        let size = i64::try_from(rows).unwrap_or(i64::MAX);
+        let mut x = TensorState::zeros(size, self.shape, Kind::Float, self.device)?;
+        let noise = TensorNoise {
+            seed: options.seed,
+            first_row,
+        };
+        let score = self.score(first_row, rows, part.rows_at_once)?;
+        draw_prior(self.sde, sampler.t_start(), &noise, &mut x)?;
+        let job = Job {
+            sde: self.sde,
+            score: score.as_ref(),
+            noise: &noise,
+            first_row,
+        };
+        let mut watch = Watch {
+            stop,
+            progress,
+            done: first_row as f64 / options.count as f64,
+            share: rows as f64 / options.count as f64,
+        };
+        let stats: SolveStats = sampler.run(&job, &mut x, &mut watch)?;
+        if stats.stop == StopReason::Stopped {
+            return Ok(None);
+        }
+        let mut drawn = Vec::new();
+        x.read_rows(&mut |_, values| drawn.extend(values.iter().map(|&v| v as f32)));
+        Ok(Some((drawn, stats.nfe)))
+    }
+
+    /// Gives every rank what the others have drawn. A rank that failed or was stopped ends the draw of all.
+    fn gather(
+        &self,
+        out: &mut Samples,
+        drawn: &mut [Vec<f32>],
+        outcome: Result<(), TrainError>,
+        [batch, count]: [u64; 2],
+    ) -> Result<(), TrainError> {
+        if dist::alone(self.comm) {
+            return outcome;
+        }
+        let failed = !dist::all(self.comm, outcome.is_ok())?;
+        outcome?;
+        if failed {
+            return Err(TrainError::Ranks {
+                rank: self.comm.rank(),
+                reason: "another rank failed to draw its samples; see what it says".to_owned(),
+            });
+        }
+        out.stopped = !dist::all(self.comm, !out.stopped)?;
+        if out.stopped {
+            drawn.iter_mut().for_each(Vec::clear);
+            return Ok(());
+        }
+        let fail = TrainError::tensor("the samples of all ranks");
+        let row_len: i64 = self.shape.iter().product();
+        let world = self.comm.world() as usize;
+        for (number, values) in drawn.iter_mut().enumerate() {
+            let first_row = number as u64 * batch;
+            let len = batch.min(count - first_row) as usize * row_len as usize;
+            values.resize(len, 0.0);
+            let mut tensor = Tensor::f_from_slice(values).map_err(&fail)?;
+            self.comm.broadcast(&mut tensor, (number % world) as u32)?;
+            tensor.f_copy_data(values, len).map_err(&fail)?;
+        }
+        // Rank 0 draws the first batch, and it alone tells of evaluations.
+        let [nfe] = dist::sums(
+            self.comm,
+            [if dist::leads(self.comm) {
+                out.nfe as f64
+            } else {
+                0.0
+            }],
+        )?;
+        out.nfe = nfe as u64;
+        Ok(())
     }
 
     /// The score of the rows `first_row..first_row + rows`: of their vectors and images, of their classes where the network knows
@@ -183,6 +270,14 @@ impl Model<'_> {
             None => guided,
         }))
     }
+}
+
+/// Rows that go through a sampler together, and how many of them through the network.
+#[derive(Clone, Copy)]
+struct Part {
+    first_row: u64,
+    rows: u64,
+    rows_at_once: usize,
 }
 
 struct Watch<'a> {

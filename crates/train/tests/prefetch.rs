@@ -131,6 +131,7 @@ fn maker(data: Ring, pieces: u64) -> BatchMaker {
             low_discrepancy: false,
         },
         count: BATCH,
+        part: 0..BATCH,
         pieces,
     }
 }

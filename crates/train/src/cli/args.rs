@@ -83,6 +83,12 @@ pub struct TrainArgs {
     /// Where libtorch computes.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// Ranks to start on this machine, each with its share of every batch and of the cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with_all = ["rank", "world_size", "meet"])]
+    pub nproc: Option<u32>,
+    /// Which of several processes this is.
+    #[command(flatten)]
+    pub ranks: RankArgs,
     /// Overrides of configuration keys.
     #[arg(skip)]
     pub overrides: Vec<Override>,
@@ -97,6 +103,39 @@ pub struct MachineArgs {
     /// Threads of libtorch, 1 or more; if not given, OMP_NUM_THREADS, else one a core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
+}
+
+/// Several processes that work together; without any of it, a launcher's environment is looked at (torchrun, Slurm).
+#[derive(Debug, Clone, Args)]
+#[command(next_help_heading = "Several processes")]
+pub struct RankArgs {
+    /// Number of this rank, from 0
+    #[arg(long, value_name = "R")]
+    pub rank: Option<u32>,
+    /// Ranks in all
+    #[arg(long, value_name = "W")]
+    pub world_size: Option<u32>,
+    /// Where ranks meet: tcp://HOST:PORT, HOST being that of rank 0, or file:///PATH, a new file that all reach
+    #[arg(long, value_name = "PLACE")]
+    pub meet: Option<String>,
+    /// Seconds that ranks wait for each other before they give up
+    #[arg(long, value_name = "SECONDS", default_value_t = 600, value_parser = clap::value_parser!(u64).range(1..))]
+    pub rank_timeout: u64,
+    /// Network interface between ranks, by name; GLOO_SOCKET_IFNAME, or the one that leads to rank 0, if not given
+    #[arg(long, value_name = "NAME")]
+    pub interface: Option<String>,
+}
+
+impl Default for RankArgs {
+    fn default() -> Self {
+        Self {
+            rank: None,
+            world_size: None,
+            meet: None,
+            rank_timeout: 600,
+            interface: None,
+        }
+    }
 }
 
 /// How the network of a trained model computes.

@@ -15,7 +15,7 @@ use std::process::ExitCode;
 
 use clap::Parser;
 
-pub use args::{CheckpointArgs, DataCommand, ReportArgs, SampleArgs, TrainArgs, load_run};
+pub use args::{CheckpointArgs, DataCommand, RankArgs, ReportArgs, SampleArgs, TrainArgs, load_run};
 pub use device::DeviceArg;
 pub use model_args::{
     ExportArgs, ExportTo, ImportArgs, ImportFrom, NetCommand, NetForwardArgs, NetInfoArgs, Place,

@@ -14,6 +14,7 @@ use super::{print_json, set_up};
 use crate::cli::{DONE, INTERRUPTED, SampleArgs, load_run};
 use crate::config::load_text;
 use crate::data::Scaling;
+use crate::dist::Single;
 use crate::log::ProgressReport;
 use crate::model::OpenModel;
 use crate::sample::{Model, SampleOptions, Told};
@@ -82,6 +83,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         device,
         condition: &config.condition,
         told: &told,
+        comm: &Single,
     };
     let scaling = Scaling::of_card(&opened.card.data);
     let (mut out, mut png) = match (&args.out, &args.png) {

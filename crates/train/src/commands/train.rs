@@ -1,5 +1,6 @@
 //! `sde train`.
 
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -7,8 +8,10 @@ use super::{print_json, set_up};
 use crate::TrainError;
 use crate::cli::{DONE, INTERRUPTED, TrainArgs, print_line};
 use crate::config::Override;
+use crate::dist::{Engine, Membership, launch};
 use crate::log::ProgressReport;
-use crate::trainer::{RunFolder, RunOptions, StopFlag, Trainer, run};
+use crate::trainer::folder::CONFIG_FILE;
+use crate::trainer::{RunFolder, RunOptions, StopFlag, Summary, Trainer, run};
 
 /// What may be changed when a run goes on: how long, how often it saves, what it shows.
 const CHANGEABLE: [&str; 10] = [
@@ -29,14 +32,31 @@ const CHANGEABLE: [&str; 10] = [
 /// # Errors
 /// See [`run()`]; besides, the configuration, the device or the run folder is refused.
 pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
+    if let Some(count) = args.nproc.filter(|&count| count > 1) {
+        return launch(count, &without_nproc(std::env::args_os().skip(1)));
+    }
+    let membership = Membership::find(&args.ranks, &|name| std::env::var(name).ok())?;
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
-    if args.resume.is_some() {
+    // A run that a launcher has started again goes on by itself.
+    let again = args
+        .out
+        .as_deref()
+        .filter(|out| is_restart(membership.as_ref(), out));
+    let args = &TrainArgs {
+        resume: args.resume.clone().or(again.map(Path::to_path_buf)),
+        ..args.clone()
+    };
+    if args.resume.is_some() && again.is_none() {
         refuse_changes(&args.overrides)?;
     }
     let loaded = args.load()?;
     let config = &loaded.config;
-    let progress = ProgressReport::new("training");
+    let leads = membership.as_ref().is_none_or(|place| place.rank == 0);
+    let progress = match leads {
+        true => ProgressReport::new("training"),
+        false => ProgressReport::silent(),
+    };
     for note in &loaded.notes {
         progress.say(&format!("note: {note}"));
     }
@@ -47,25 +67,44 @@ pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
     let mut trainer = Trainer::new(config, device)?;
     trainer.sampler()?;
     if args.dry_run {
-        progress.say(&format!("{} trainable values", trainer.parameter_count()));
-        print_line(config.to_toml()?.trim_end())?;
+        if leads {
+            progress.say(&format!("{} trainable values", trainer.parameter_count()));
+            print_line(config.to_toml()?.trim_end())?;
+        }
         return Ok(DONE);
     }
     let stop = StopFlag::on_signals()?;
-    let folder = match &args.resume {
-        Some(run_dir) => RunFolder::resume(run_dir, config)?,
-        None => {
+    if let Some(place) = &membership {
+        trainer = trainer.join(Box::new(Engine::join(place)?))?;
+        progress.say(&format!("{} ranks, which met at {}", place.world, place.store));
+    }
+    let folder = match (&args.resume, leads) {
+        (_, false) => None,
+        (Some(run_dir), true) => Some(RunFolder::resume(run_dir, config)?),
+        (None, true) => {
             let out = args.out.clone().unwrap_or_else(|| default_folder(&config.name));
-            RunFolder::create(&out, config)?
+            Some(RunFolder::create(&out, config)?)
         }
     };
-    progress.say(&format!("run folder {}", folder.path().display()));
+    if let Some(folder) = &folder {
+        progress.say(&format!("run folder {}", folder.path().display()));
+    }
     let mut options = RunOptions { progress, stop };
-    let summary = run(&mut trainer, &folder, &mut options, &mut [])?;
+    let summary = run(&mut trainer, folder.as_ref(), &mut options, &mut [])?;
+    if leads {
+        tell(&summary, &options.progress);
+        if args.json {
+            print_json(&summary)?;
+        }
+    }
+    Ok(if summary.interrupted { INTERRUPTED } else { DONE })
+}
+
+fn tell(summary: &Summary, progress: &ProgressReport) {
     let loss = summary
         .loss
         .map_or("none".to_owned(), |loss| format!("{loss:.4}"));
-    options.progress.say(&format!(
+    progress.say(&format!(
         "{}: step {}, loss {loss}, {:.0} s of training at {:.0} images/s, {} samples in {:.1} s; see {}",
         if summary.interrupted {
             "interrupted"
@@ -79,10 +118,25 @@ pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
         summary.sample_seconds,
         summary.run_dir.display()
     ));
-    if args.json {
-        print_json(&summary)?;
+}
+
+/// Whether this group was started again over a run in `out`.
+fn is_restart(membership: Option<&Membership>, out: &Path) -> bool {
+    membership.is_some_and(|place| place.restarts > 0) && out.join(CONFIG_FILE).is_file()
+}
+
+/// Arguments without `--nproc N` and `--nproc=N`.
+fn without_nproc(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut args = args;
+    while let Some(arg) = args.next() {
+        if arg == "--nproc" {
+            args.next();
+        } else if !arg.to_string_lossy().starts_with("--nproc=") {
+            kept.push(arg);
+        }
     }
-    Ok(if summary.interrupted { INTERRUPTED } else { DONE })
+    kept
 }
 
 /// What a run is made of stays as it is.

@@ -28,17 +28,20 @@ const CELLS: usize = 256;
 /// Cells of the grids drawn while training.
 const GRID: u64 = 64;
 
-/// Draws the samples of the end of a run and writes `samples.npz`, `samples.png`, `loss.svg` and the page that shows it all.
+/// Draws the samples of the end of a run and writes `samples.npz`, `samples.png`, `loss.svg` and the page that shows it all; without a
+/// folder it takes part in the draw alone.
 ///
 /// # Errors
 /// The sampler fails, or a file cannot be written.
 pub fn write_all(
     trainer: &mut Trainer,
     sampler: &dyn Sampler<TensorState>,
-    run_dir: &Path,
+    run_dir: Option<&Path>,
     options: &mut RunOptions,
 ) -> Result<Samples, TrainError> {
-    write_loss(run_dir)?;
+    if let Some(run_dir) = run_dir {
+        write_loss(run_dir)?;
+    }
     let count = trainer.config().train.samples;
     let seed = trainer.config().seed;
     let progress = &mut options.progress;
@@ -50,33 +53,38 @@ pub fn write_all(
         batch: 0,
     };
     let samples = trainer.sample_with(sampler, what, &options.stop, &mut show)?;
-    if !samples.stopped && samples.rows() > 0 {
-        write_array(&samples, trainer.data().scaling(), &run_dir.join(SAMPLES_FILE))?;
-        write_picture(
-            &samples,
-            trainer.data().scaling(),
-            CELLS,
-            &run_dir.join(PICTURE_FILE),
-        )?;
-    }
-    if !samples.stopped {
+    if let Some(run_dir) = run_dir.filter(|_| !samples.stopped) {
+        if samples.rows() > 0 {
+            let scaling = trainer.data().scaling();
+            write_array(&samples, scaling, &run_dir.join(SAMPLES_FILE))?;
+            write_picture(&samples, scaling, CELLS, &run_dir.join(PICTURE_FILE))?;
+        }
         page::write(run_dir, trainer.config(), Ok(trainer.data()))?;
     }
     Ok(samples)
 }
 
-/// Draws `samples/step_*.png` with the averaged weights: the same noise each time, so that cells can be followed. Says where it lies;
-/// `None` if the draw was stopped.
+/// What became of a grid of samples.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Grid {
+    /// It lies there.
+    Written(PathBuf),
+    /// Another rank has written it.
+    Elsewhere,
+    /// The draw was stopped.
+    Stopped,
+}
+
+/// Draws `samples/step_*.png` with the averaged weights: the same noise each time, so that cells can be followed. Without a folder
+/// it takes part in the draw alone.
 ///
 /// # Errors
 /// The sampler fails, or the file cannot be written.
 pub fn write_grid(
     trainer: &mut Trainer,
-    run_dir: &Path,
+    run_dir: Option<&Path>,
     stop: &StopFlag,
-) -> Result<Option<PathBuf>, TrainError> {
-    let folder = run_dir.join("samples");
-    fs::create_dir_all(&folder).map_err(TrainError::io("create", &folder))?;
+) -> Result<Grid, TrainError> {
     let sampler = trainer.sampler()?;
     let what = SampleOptions {
         count: GRID,
@@ -84,12 +92,15 @@ pub fn write_grid(
         batch: 0,
     };
     let samples = trainer.sample_with(sampler.as_ref(), what, stop, &mut |_| {})?;
-    if samples.stopped {
-        return Ok(None);
-    }
+    let folder = match run_dir {
+        _ if samples.stopped => return Ok(Grid::Stopped),
+        None => return Ok(Grid::Elsewhere),
+        Some(run_dir) => run_dir.join("samples"),
+    };
+    fs::create_dir_all(&folder).map_err(TrainError::io("create", &folder))?;
     let path = folder.join(format!("step_{:08}.png", trainer.state().step));
     write_picture(&samples, trainer.data().scaling(), CELLS, &path)?;
-    Ok(Some(path))
+    Ok(Grid::Written(path))
 }
 
 /// Writes samples as `.npz` (`arr_0`) or, by the name, `.npy`: images as `uint8` NHWC, everything else as `float32`

@@ -5,6 +5,7 @@ use solvers::noise::{Draw, Purpose, uniform};
 use tch::{Device, Kind, Tensor, no_grad};
 
 use super::conditions::Conditions;
+use crate::dist::{self, Comm};
 use crate::loss::{DrawSource, Loss};
 use crate::{Dataset, TrainError, Visit};
 
@@ -81,7 +82,8 @@ impl Validation {
         })
     }
 
-    /// Mean loss of the held-out rows, without dropout and without gradients; `None` where there are none.
+    /// Mean loss of the held-out rows, of which each rank takes some batches, without dropout and without gradients; `None` where there
+    /// are none.
     ///
     /// # Errors
     /// The network or libtorch fails.
@@ -90,6 +92,7 @@ impl Validation {
         net: &dyn ScoreNet,
         loss: &dyn Loss,
         draws: &DrawSource,
+        comm: &dyn Comm,
     ) -> Result<Option<f64>, TrainError> {
         if self.count == 0 {
             return Ok(None);
@@ -97,7 +100,9 @@ impl Validation {
         let fail = TrainError::tensor("the validation batch");
         let row_len = self.rows.len() / self.count;
         let mut sum = 0.0;
-        for (piece, values) in self.rows.chunks(self.batch * row_len).enumerate() {
+        let (rank, world) = (comm.rank() as usize, comm.world() as usize);
+        let pieces = self.rows.chunks(self.batch * row_len).enumerate();
+        for (piece, values) in pieces.filter(|(piece, _)| piece % world == rank) {
             let rows = values.len() / row_len;
             let mut size = vec![rows as i64];
             size.extend_from_slice(&self.shape);
@@ -112,6 +117,7 @@ impl Validation {
             let part = per_row.f_sum(Kind::Double).and_then(|t| t.f_double_value(&[]));
             sum += part.map_err(&fail)?;
         }
+        let [sum] = dist::sums(comm, [sum])?;
         Ok(Some(sum / self.count as f64))
     }
 }

@@ -129,9 +129,12 @@ impl Trainer {
     /// The network or libtorch fails.
     pub fn validation_loss(&mut self) -> Result<Option<f64>, TrainError> {
         self.params.swap(self.ema.average_mut());
-        let loss = self
-            .validation
-            .loss(self.net.net(), self.loss.as_ref(), &self.draws);
+        let loss = self.validation.loss(
+            self.net.net(),
+            self.loss.as_ref(),
+            &self.draws,
+            self.comm.as_ref(),
+        );
         self.params.swap(self.ema.average_mut());
         Ok(loss?.filter(|loss| loss.is_finite()))
     }
@@ -189,6 +192,7 @@ impl Trainer {
             device: self.device,
             condition: &self.config.condition,
             told: &told,
+            comm: self.comm.as_ref(),
         };
         let samples = model.sample(sampler, options, stop, progress);
         self.params.swap(self.ema.average_mut());

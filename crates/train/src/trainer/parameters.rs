@@ -1,9 +1,11 @@
-//! What is trained: the network's parameters and the objective's own, in one buffer.
+//! What is trained: the network in its precision; its parameters and the objective's own, in one buffer.
 
-use score_nets::named_parameters;
+use score_nets::{Autocast, NetError, Precision, ScoreNet, named_parameters};
+use tch::Device;
 use tch::nn::VarStore;
 
 use super::Trainer;
+use crate::config::Source;
 use crate::ema::{Ema, PowerAverages};
 use crate::loss::Loss;
 use crate::optim::{AdamW, AdamWConfig, FlatParams};
@@ -31,6 +33,24 @@ pub(super) fn adamw(config: &RunConfig) -> AdamWConfig {
         beta2: config.optim.betas[1],
         eps: config.optim.eps,
         weight_decay: config.optim.weight_decay,
+    }
+}
+
+/// The network as training steps see it.
+pub(super) fn in_precision(
+    net: Box<dyn ScoreNet>,
+    precision: Precision,
+    device: Device,
+) -> Result<Autocast, TrainError> {
+    match precision.check(device) {
+        Ok(()) => Ok(Autocast::new(net, precision)),
+        Err(NetError::Value { value, need, .. }) => Err(TrainError::Config {
+            key: "train.precision".to_owned(),
+            value,
+            reason: format!("need {need}"),
+            origin: Source::Code,
+        }),
+        Err(other) => Err(other.into()),
     }
 }
 

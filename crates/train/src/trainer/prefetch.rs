@@ -5,14 +5,17 @@
 //! trace. The thread makes one batch ahead, waits, and ends with its [`Prefetch`]. It calls nothing of libtorch.
 
 use std::any::Any;
+use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread::{Builder, JoinHandle};
 
+use tch::{Device, Kind, Tensor};
+
 use super::order::Order;
 use crate::loss::{DrawSource, HostDraw};
-use crate::{Dataset, TrainError, Visit};
+use crate::{Dataset, RunConfig, TrainError, Visit};
 
 /// Which batch of a run.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -47,10 +50,38 @@ pub struct BatchMaker {
     pub order: Order,
     /// Times and noise.
     pub draws: DrawSource,
-    /// Rows of a batch.
+    /// Rows of a batch, of all ranks.
     pub count: u64,
+    /// Those that this rank makes, of the rows `0..count`.
+    pub part: Range<u64>,
     /// Batches of a step.
     pub pieces: u64,
+}
+
+/// What makes the batches of a rank that has `part` of the rows of each.
+pub(super) fn batch_maker(
+    config: &RunConfig,
+    data: &Arc<dyn Dataset>,
+    train_rows: Vec<u64>,
+    draws: &DrawSource,
+    part: Range<u64>,
+) -> BatchMaker {
+    BatchMaker {
+        data: Arc::clone(data),
+        order: Order::new(config.seed, train_rows.len()),
+        train_rows,
+        draws: draws.clone(),
+        count: config.train.batch,
+        part,
+        pieces: config.train.accumulate,
+    }
+}
+
+/// Where a batch of so many rows lies.
+pub(super) fn batch_tensor(rows: u64, data: &dyn Dataset, device: Device) -> Result<Tensor, TrainError> {
+    let mut size = vec![i64::try_from(rows).unwrap_or(i64::MAX)];
+    size.extend_from_slice(data.shape());
+    Tensor::f_zeros(size.as_slice(), (Kind::Float, device)).map_err(TrainError::tensor("the batch"))
 }
 
 impl BatchMaker {
@@ -60,11 +91,12 @@ impl BatchMaker {
     /// The data set fails.
     pub fn fill(&mut self, at: Address, batch: &mut Batch) -> Result<(), TrainError> {
         let (row_len, seed) = (self.data.row_len(), self.draws.seed);
-        let rows = usize::try_from(self.count).expect("invariant: a batch fits in memory");
-        let first_slot = at.piece * self.count;
+        let count = self.part.end - self.part.start;
+        let rows = usize::try_from(count).expect("invariant: a batch fits in memory");
+        let first_slot = at.piece * self.count + self.part.start;
         batch.rows.clear();
         batch.values.resize(rows * row_len, 0.0);
-        for (epoch, piece) in self.order.pieces(at.images + first_slot, self.count) {
+        for (epoch, piece) in self.order.pieces(at.images + first_slot, count) {
             let from = batch.rows.len();
             let number = |row: u64| {
                 self.train_rows[usize::try_from(row).expect("invariant: the order counts rows in memory")]

@@ -5,17 +5,17 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 
-use super::artefacts;
-use super::environment::Environment;
+use super::artefacts::{self, Grid};
 use super::folder::RunFolder;
 use super::hook::{Action, Hook, StepMetrics};
+use super::journal::{Journal, Pace};
 use super::memory::peak_memory_mb;
 use super::signals::StopFlag;
 use super::spent::Shares;
 use super::step::Trainer;
 use crate::TrainError;
-use crate::checkpoint::Store;
-use crate::log::{EventLog, MetricsLog, ProgressReport, Record};
+use crate::dist;
+use crate::log::{ProgressReport, Record};
 
 /// How a run shows itself and is stopped.
 #[derive(Debug)]
@@ -62,29 +62,36 @@ pub struct Summary {
 }
 
 /// Trains until the budget of the configuration is spent, or goes on from the newest whole checkpoint in the folder,
-/// then draws samples and the loss curve.
+/// then draws samples and the loss curve. Of several ranks the first has the folder, and the others have none.
 ///
 /// # Errors
 /// The data, network, sampler or disk fails, or training diverges; the last good checkpoint stays.
-pub fn run(
+pub fn run<'a>(
     trainer: &mut Trainer,
-    folder: &RunFolder,
+    folder: impl Into<Option<&'a RunFolder>>,
     options: &mut RunOptions,
     hooks: &mut [&mut dyn Hook],
 ) -> Result<Summary, TrainError> {
+    let folder = folder.into();
     // Everything that can be refused is refused before the first step.
     let sampler = trainer.sampler()?;
     let mut run = Run::start(trainer, folder, options)?;
     run.train(trainer, options, hooks)?;
-    let interrupted = options.stop.is_set();
+    let interrupted = run.interrupted;
     let mut summary = run.summary(trainer, interrupted);
     if !interrupted {
         summary.val_loss = trainer.validation_loss()?;
         let started = Instant::now();
-        let samples = artefacts::write_all(trainer, sampler.as_ref(), folder.path(), options)?;
-        if samples.rows() > 0 && !samples.stopped {
-            let picture = folder.path().join(artefacts::PICTURE_FILE);
-            run.events.picture(trainer.state().step, "samples", &picture)?;
+        let run_dir = folder.map(RunFolder::path);
+        let samples = artefacts::write_all(trainer, sampler.as_ref(), run_dir, options)?;
+        if let Some(journal) = &mut run.journal
+            && samples.rows() > 0
+            && !samples.stopped
+        {
+            let picture = journal.folder.path().join(artefacts::PICTURE_FILE);
+            journal
+                .events
+                .picture(trainer.state().step, "samples", &picture)?;
         }
         summary.sample_seconds = started.elapsed().as_secs_f64();
         summary.nfe = samples.nfe;
@@ -101,11 +108,23 @@ fn due(every: u64, step: u64) -> bool {
     every > 0 && step.is_multiple_of(every)
 }
 
+/// What comes before the next step, the same on every rank.
+#[derive(Debug, Clone, Copy)]
+struct Next {
+    /// Done part of the budget, by the clock of rank 0.
+    fraction: f64,
+    /// A signal asks for the end.
+    stop: bool,
+    /// A hook does.
+    end: bool,
+    save: bool,
+    sample: bool,
+}
+
 struct Run<'a> {
-    folder: &'a RunFolder,
-    store: Store,
-    metrics: MetricsLog,
-    events: EventLog,
+    /// Of rank 0.
+    journal: Option<Journal<'a>>,
+    run_dir: PathBuf,
     /// Step of the newest checkpoint, if there is one.
     saved: Option<u64>,
     seconds_before: f64,
@@ -113,58 +132,41 @@ struct Run<'a> {
     started: Instant,
     /// Time spent on sample grids, which does not count as training.
     paused: Duration,
-    /// Time and images at the last line of metrics.
-    last_line: (Instant, u64),
+    pace: Pace,
+    interrupted: bool,
 }
 
 impl<'a> Run<'a> {
-    fn start(trainer: &mut Trainer, folder: &'a RunFolder, options: &RunOptions) -> Result<Self, TrainError> {
-        let store = Store::new(folder.path(), trainer.config().train.keep);
-        store.prepare()?;
-        let newest = store.newest()?;
-        for (path, error) in &newest.damaged {
-            options.progress.say(&format!(
-                "warning: checkpoint {} passed over: {error}",
-                path.display()
-            ));
-        }
-        let mut saved = None;
-        if let Some((path, state)) = &newest.found {
-            trainer.restore(path, state)?;
-            store.point_to(state.step)?;
-            saved = Some(state.step);
-            options
-                .progress
-                .say(&format!("going on from step {} ({})", state.step, path.display()));
-        } else if !newest.damaged.is_empty() {
-            let reason = "no checkpoint in it is whole; start again with another --out".to_owned();
-            return Err(TrainError::RunFolder {
-                path: folder.path().to_path_buf(),
-                reason,
-            });
-        }
-        Environment::here(trainer.device).write(folder.path())?;
-        let metrics = MetricsLog::open(folder.path(), trainer.state().step)?;
-        let mut events = EventLog::new(folder.path(), trainer.state().step);
-        if saved.is_none() && trainer.fraction(trainer.config().train.budget(), 0.0) < 1.0 {
-            // Indented by four: a block of code in Markdown.
-            let config = trainer.config().to_toml()?;
-            let lines: Vec<String> = config.lines().map(|line| format!("    {line}")).collect();
-            events.text(0, "config", &lines.join("\n"))?;
-        }
-        let seconds_before = if saved.is_some() { folder.seconds() } else { 0.0 };
-        let (now, images) = (Instant::now(), trainer.state().images);
+    fn start(
+        trainer: &mut Trainer,
+        folder: Option<&'a RunFolder>,
+        options: &RunOptions,
+    ) -> Result<Self, TrainError> {
+        let (journal, saved) = match folder {
+            Some(folder) => {
+                let (journal, saved) = Journal::open(trainer, folder, &options.progress)?;
+                (Some(journal), saved)
+            }
+            None => (None, None),
+        };
+        trainer.take_from_first()?;
+        // Of rank 0, as a number: 0 for none.
+        let [saved] = dist::sums(trainer.comm(), [saved.map_or(0.0, |step| step as f64 + 1.0)])?;
+        let saved = (saved > 0.0).then(|| saved as u64 - 1);
+        let images = trainer.state().images;
         Ok(Self {
-            folder,
-            store,
-            metrics,
-            events,
+            journal,
+            run_dir: folder.map_or_else(PathBuf::new, |folder| folder.path().to_path_buf()),
+            seconds_before: match (saved, folder) {
+                (Some(_), Some(folder)) => folder.seconds(),
+                _ => 0.0,
+            },
             saved,
-            seconds_before,
             images_before: images,
-            started: now,
+            started: Instant::now(),
             paused: Duration::ZERO,
-            last_line: (now, images),
+            pace: Pace::new(images),
+            interrupted: false,
         })
     }
 
@@ -178,56 +180,62 @@ impl<'a> Run<'a> {
         self.seconds_before + self.seconds_here()
     }
 
+    /// What this rank and the others want; `asked` is what its hooks do.
+    fn next(&self, trainer: &Trainer, options: &RunOptions, asked: &[Action]) -> Result<Next, TrainError> {
+        let fraction = match trainer.leads() {
+            true => trainer.fraction(trainer.config().train.budget(), self.seconds()),
+            false => 0.0,
+        };
+        let wish = |wished: bool| f64::from(u8::from(wished));
+        let wishes = [
+            fraction,
+            wish(options.stop.is_set()),
+            wish(asked.contains(&Action::Stop)),
+            wish(asked.contains(&Action::Save) || options.stop.take_save()),
+            wish(asked.contains(&Action::Sample)),
+        ];
+        let [fraction, stop, end, save, sample] = dist::sums(trainer.comm(), wishes)?;
+        Ok(Next {
+            fraction,
+            stop: stop > 0.0,
+            end: end > 0.0,
+            save: save > 0.0,
+            sample: sample > 0.0,
+        })
+    }
+
     fn train(
         &mut self,
         trainer: &mut Trainer,
         options: &mut RunOptions,
         hooks: &mut [&mut dyn Hook],
     ) -> Result<(), TrainError> {
-        let budget = trainer.config().train.budget();
         let (checkpoint_every, sample_every) = (
             trainer.config().train.checkpoint_every,
             trainer.config().train.sample_every,
         );
-        let mut stopped = false;
-        while !stopped && !options.stop.is_set() {
-            let fraction = trainer.fraction(budget, self.seconds());
-            if fraction >= 1.0 {
-                break;
-            }
+        let mut next = self.next(trainer, options, &[])?;
+        while !next.stop && !next.end && next.fraction < 1.0 {
             let metrics = trainer
-                .step(fraction)
+                .step(next.fraction)
                 .map_err(|error| self.with_last_good(error))?;
             let step = trainer.state().step;
             self.log(trainer, &metrics, options)?;
-            let actions: Vec<Action> = hooks
+            let asked: Vec<Action> = hooks
                 .iter_mut()
                 .map(|h| h.after_step(trainer.state(), &metrics))
                 .collect();
-            stopped = actions.contains(&Action::Stop);
-            let asked = actions.contains(&Action::Save) || options.stop.take_save();
-            if due(checkpoint_every, step) || asked {
+            next = self.next(trainer, options, &asked)?;
+            if due(checkpoint_every, step) || next.save {
                 self.save(trainer)?;
             }
-            if due(sample_every, step) || actions.contains(&Action::Sample) {
-                let before = Instant::now();
-                match artefacts::write_grid(trainer, self.folder.path(), &options.stop) {
-                    // A model that is still too bad to be sampled from is no reason to stop training it.
-                    Err(TrainError::Solve(error)) => {
-                        options
-                            .progress
-                            .say(&format!("warning: no sample grid at step {step}: {error}"));
-                    }
-                    Err(error) => return Err(error),
-                    Ok(None) => {}
-                    Ok(Some(path)) => self.events.picture(step, "samples", &path)?,
-                }
-                self.paused += before.elapsed();
-                self.last_line.0 += before.elapsed();
+            if due(sample_every, step) || next.sample {
+                next.stop |= self.grid(trainer, options)?;
             }
         }
+        self.interrupted = !dist::all(trainer.comm(), !options.stop.is_set())?;
         // An interrupted run leaves a checkpoint even if no step was done.
-        let owed = trainer.state().step > 0 || options.stop.is_set();
+        let owed = trainer.state().step > 0 || self.interrupted;
         if self.saved != Some(trainer.state().step) && owed && !self.save(trainer)? {
             let step = trainer.state().step;
             let reason = match self.saved {
@@ -239,11 +247,38 @@ impl<'a> Run<'a> {
                 ),
             };
             return Err(TrainError::RunFolder {
-                path: self.folder.path().to_path_buf(),
+                path: self.run_dir.clone(),
                 reason,
             });
         }
         Ok(())
+    }
+
+    /// Draws a grid of samples; says whether a signal ended that.
+    fn grid(&mut self, trainer: &mut Trainer, options: &RunOptions) -> Result<bool, TrainError> {
+        let (before, step) = (Instant::now(), trainer.state().step);
+        let run_dir = self.journal.as_ref().map(|journal| journal.folder.path());
+        let stopped = match artefacts::write_grid(trainer, run_dir, &options.stop) {
+            // A model that is still too bad to be sampled from is no reason to stop training it.
+            Err(error @ (TrainError::Solve(_) | TrainError::Ranks { .. })) => {
+                options
+                    .progress
+                    .say(&format!("warning: no sample grid at step {step}: {error}"));
+                false
+            }
+            Err(error) => return Err(error),
+            Ok(Grid::Stopped) => true,
+            Ok(Grid::Elsewhere) => false,
+            Ok(Grid::Written(path)) => {
+                if let Some(journal) = &mut self.journal {
+                    journal.events.picture(step, "samples", &path)?;
+                }
+                false
+            }
+        };
+        self.paused += before.elapsed();
+        self.pace.pause(before);
+        Ok(stopped)
     }
 
     /// Writes a checkpoint unless the weights are not fit to be one; says whether it did.
@@ -255,14 +290,11 @@ impl<'a> Run<'a> {
         if !trainer.healthy()? {
             return Ok(false);
         }
-        self.metrics.sync()?;
-        if trainer.config().log.histograms {
-            self.events.histograms(step, &trainer.histograms()?)?;
+        trainer.check_ranks()?;
+        let seconds = self.seconds();
+        if let Some(journal) = &mut self.journal {
+            journal.checkpoint(trainer, seconds)?;
         }
-        self.events.sync()?;
-        trainer.write_power_averages(self.folder.path())?;
-        self.store.save(&trainer.snapshot())?;
-        self.folder.write_seconds(self.seconds())?;
         self.saved = Some(step);
         Ok(true)
     }
@@ -313,8 +345,6 @@ impl<'a> Run<'a> {
         } else {
             None
         };
-        let (now, (before, images_before)) = (Instant::now(), self.last_line);
-        self.last_line = (now, images);
         let record = Record {
             step,
             images,
@@ -322,20 +352,22 @@ impl<'a> Run<'a> {
             lr: metrics.lr,
             grad_norm: metrics.grad_norm.is_finite().then_some(metrics.grad_norm),
             ema_decay: metrics.ema_decay,
-            images_per_s: (images - images_before) as f64 / (now - before).as_secs_f64().max(1e-9),
+            images_per_s: self.pace.lap(images),
             seconds: self.seconds(),
             val_loss,
             skipped,
         };
-        self.metrics.write(&record)?;
-        self.events.write(&record)
+        match &mut self.journal {
+            Some(journal) => journal.line(&record),
+            None => Ok(()),
+        }
     }
 
     fn summary(&self, trainer: &Trainer, interrupted: bool) -> Summary {
         let state = trainer.state();
         let here = self.seconds_here();
         Summary {
-            run_dir: self.folder.path().to_path_buf(),
+            run_dir: self.run_dir.clone(),
             steps: state.step,
             images: state.images,
             seconds: self.seconds(),

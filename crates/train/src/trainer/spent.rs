@@ -17,6 +17,8 @@ pub enum Part {
     Norm,
     /// AdamW, with clipping and averages.
     Optimiser,
+    /// Sums of gradients and losses over the ranks, with the waiting for them.
+    Exchange,
 }
 
 /// Sums over the steps of a trainer since it was made. A processor's kernels are over when libtorch returns; those of an
@@ -25,7 +27,7 @@ pub enum Part {
 pub struct Spent {
     steps: u64,
     whole: Duration,
-    parts: [Duration; 5],
+    parts: [Duration; 6],
 }
 
 impl Spent {
@@ -55,6 +57,7 @@ impl Spent {
             backward: share(Part::Backward),
             norm: share(Part::Norm),
             optimiser: share(Part::Optimiser),
+            exchange: share(Part::Exchange),
             rest,
         })
     }
@@ -88,6 +91,7 @@ pub struct Shares {
     pub backward: f64,
     pub norm: f64,
     pub optimiser: f64,
+    pub exchange: f64,
     /// Neither of the others: schedules, seeds, counters, metrics.
     pub rest: f64,
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use score_nets::{Autocast, NetError, Precision, ScoreNet, named_buffers};
+use score_nets::{Autocast, ScoreNet, named_buffers};
 use sde_core::{Precond, Sde};
 use tch::nn::VarStore;
 use tch::{Device, Kind, Tensor, no_grad};
@@ -11,12 +11,12 @@ use tch::{Device, Kind, Tensor, no_grad};
 use super::conditions::Conditions;
 use super::holdout::{Holdout, Validation};
 use super::hook::{Action, Hook, StepMetrics};
-use super::order::Order;
-use super::parameters::{adamw, bind};
-use super::prefetch::{Address, BatchMaker, Prefetch};
+use super::parameters::{adamw, bind, in_precision};
+use super::prefetch::{Address, Prefetch, batch_maker, batch_tensor};
 use super::spent::{Part, Spent};
 use crate::checkpoint::RunState;
-use crate::config::{Budget, NetConfig, Source};
+use crate::config::{Budget, NetConfig};
+use crate::dist::{self, Comm, Single};
 use crate::ema::{Ema, PowerAverages};
 use crate::loss::{DrawSource, Loss, PatchLoss};
 use crate::optim::{AdamW, FlatParams, Progress, learning_rate};
@@ -49,6 +49,7 @@ pub struct Trainer {
     pub(super) batch: Tensor,
     pub(super) conditions: Conditions,
     pub(super) spent: Spent,
+    pub(super) comm: Box<dyn Comm>,
     pub(super) vs: VarStore,
 }
 
@@ -121,25 +122,15 @@ impl Trainer {
             .loss
             .build(&sde, &precond, data.shape(), config.seed, device)?;
         let params = bind(&vs, loss.as_ref())?;
-        let mut size = vec![i64::try_from(batch).unwrap_or(i64::MAX)];
-        size.extend_from_slice(data.shape());
         let draws = DrawSource {
             seed: config.seed,
             density,
             stratified: times.stratified,
             low_discrepancy: times.low_discrepancy,
         };
-        let prefetch = Prefetch::start(BatchMaker {
-            data: Arc::clone(&data),
-            order: Order::new(config.seed, train.len()),
-            train_rows: train,
-            draws: draws.clone(),
-            count: batch,
-            pieces: config.train.accumulate,
-        })?;
         Ok(Self {
+            prefetch: Prefetch::start(batch_maker(config, &data, train, &draws, 0..batch))?,
             draws,
-            prefetch,
             validation,
             loss,
             optim: AdamW::new(adamw(config), params.values()),
@@ -151,10 +142,10 @@ impl Trainer {
                 ..RunState::default()
             },
             bad_streak: 0,
-            batch: Tensor::f_zeros(size.as_slice(), (Kind::Float, device))
-                .map_err(TrainError::tensor("the batch"))?,
+            batch: batch_tensor(batch, data.as_ref(), device)?,
             conditions,
             spent: Spent::default(),
+            comm: Box::new(Single),
             config: config.clone(),
             vs,
             params,
@@ -227,10 +218,22 @@ impl Trainer {
                 .map_err(&fail)?;
             loss = no_grad(|| loss.f_add(&share)).map_err(&fail)?;
         }
+        self.spent.on(Part::Exchange, || {
+            dist::sum_anywhere(self.comm.as_ref(), self.params.grads())
+        })?;
         let [loss, grad_norm] = self
             .spent
             .on(Part::Norm, || to_host(&loss, self.params.grads()))
             .map_err(&fail)?;
+        let [loss, grad_norm] = self.spent.on(Part::Exchange, || {
+            // The norm that rank 0 found, so that all clip to the same bits.
+            let norm = if dist::leads(self.comm.as_ref()) {
+                grad_norm
+            } else {
+                0.0
+            };
+            dist::sums(self.comm.as_ref(), [loss, norm])
+        })?;
         let skipped = !(loss.is_finite() && grad_norm.is_finite());
         if skipped {
             self.state.skipped += 1;
@@ -285,6 +288,7 @@ impl Trainer {
         for kept in kept.into_iter().chain(self.power.averages()) {
             // The sum of magnitudes is finite only if every value is; in f64, so that it does not overflow.
             let sum = no_grad(|| kept.f_abs()?.f_sum(Kind::Double)?.f_double_value(&[]));
+            // Weights, moments and averages are those of every rank.
             if !sum.map_err(TrainError::tensor("the weights"))?.is_finite() {
                 return Ok(false);
             }
@@ -294,7 +298,7 @@ impl Trainer {
         // Not a step.
         self.spent = spent;
         let loss = loss.f_double_value(&[]).map_err(TrainError::tensor("the loss"))?;
-        Ok(loss.is_finite())
+        dist::all(self.comm.as_ref(), loss.is_finite())
     }
 
     /// Rows that a step sees.
@@ -305,6 +309,7 @@ impl Trainer {
     /// The share in the next step's mean loss that one of its batches has.
     fn forward(&mut self, piece: u64) -> Result<Tensor, TrainError> {
         let started = Instant::now();
+        let rows = self.rows_a_step() as f64;
         let batch = self.prefetch.batch(Address {
             step: self.state.step,
             images: self.state.images,
@@ -323,17 +328,19 @@ impl Trainer {
         draw.given = self.conditions.of_batch(&batch.rows, &draw)?;
         self.spent.add(Part::Data, started);
         // Dropout draws from libtorch's generator: seeded each step, so that it carries nothing along.
-        let seed = stream(self.config.seed, self.state.step).wrapping_add(piece.cast_signed());
+        let rank = i64::from(self.comm.rank()) << 32;
+        let seed = stream(self.config.seed, self.state.step).wrapping_add(piece.cast_signed() + rank);
         score_nets::seeded(seed, || {
             let started = Instant::now();
             let per_row = self.loss.per_row(&self.net, &self.batch, &draw)?;
             let mean = per_row.f_mean(Kind::Float);
-            let mean = match self.config.train.accumulate {
-                1 => mean,
-                pieces => mean.and_then(|mean| mean.f_div_scalar(pieces as f64)),
+            // Of the rows of all pieces and ranks.
+            let share = match rows / batch.rows.len() as f64 {
+                1.0 => mean,
+                parts => mean.and_then(|mean| mean.f_div_scalar(parts)),
             };
             self.spent.add(Part::Forward, started);
-            mean.map_err(TrainError::tensor("the loss"))
+            share.map_err(TrainError::tensor("the loss"))
         })
     }
 
@@ -358,24 +365,6 @@ impl Trainer {
                 return Ok(());
             }
         }
-    }
-}
-
-/// The network as training steps see it.
-fn in_precision(
-    net: Box<dyn ScoreNet>,
-    precision: Precision,
-    device: Device,
-) -> Result<Autocast, TrainError> {
-    match precision.check(device) {
-        Ok(()) => Ok(Autocast::new(net, precision)),
-        Err(NetError::Value { value, need, .. }) => Err(TrainError::Config {
-            key: "train.precision".to_owned(),
-            value,
-            reason: format!("need {need}"),
-            origin: Source::Code,
-        }),
-        Err(other) => Err(other.into()),
     }
 }
 

@@ -1,0 +1,387 @@
+//! Which rank of which group this process is.
+
+use std::net::{IpAddr, ToSocketAddrs, UdpSocket};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use c10d::{Options, Store};
+
+use crate::TrainError;
+use crate::cli::RankArgs;
+
+/// Finds a variable of the environment.
+pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
+
+/// Where ranks meet.
+pub type Meeting = Store;
+
+/// A rank's place in a group.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Membership {
+    /// Number of this rank, from 0.
+    pub rank: u32,
+    /// Ranks in all.
+    pub world: u32,
+    /// Where they meet.
+    pub store: Meeting,
+    /// How often the launcher has started the group again.
+    pub restarts: u32,
+    /// Keeps the groups apart that meet at one store one after the other.
+    pub prefix: String,
+    /// How long ranks wait for each other.
+    pub timeout: Duration,
+    /// Network interface.
+    pub interface: Option<String>,
+}
+
+impl Membership {
+    /// From arguments, else from what `torchrun` (or whoever sets RANK, WORLD_SIZE, MASTER_ADDR and MASTER_PORT) or Slurm's `srun`
+    /// says; `None` for a process by itself.
+    ///
+    /// # Errors
+    /// [`TrainError::Usage`] naming the argument or variable that lacks or makes no sense.
+    pub fn find(args: &RankArgs, lookup: Lookup<'_>) -> Result<Option<Self>, TrainError> {
+        let found = match (args.rank, args.world_size, &args.meet) {
+            (Some(rank), Some(world), Some(meet)) => Some((rank, world, meeting(meet, rank)?)),
+            (None, None, None) => match launcher(lookup)? {
+                None => of_slurm(lookup)?,
+                found => found,
+            },
+            _ => {
+                let reason = "--rank, --world-size and --meet go together: give all three or none";
+                return Err(TrainError::Usage(reason.to_owned()));
+            }
+        };
+        let Some((rank, world, store)) = found else {
+            return Ok(None);
+        };
+        if world == 0 || rank >= world {
+            return Err(TrainError::Usage(format!(
+                "rank {rank} of {world} ranks: ranks are numbered from 0, and there is one at least"
+            )));
+        }
+        let restarts = number(lookup, "TORCHELASTIC_RESTART_COUNT")?.unwrap_or(0);
+        let run = lookup("TORCHELASTIC_RUN_ID").unwrap_or_default();
+        Ok(Some(Self {
+            rank,
+            world,
+            store,
+            restarts,
+            prefix: format!("sde/{run}/{restarts}"),
+            timeout: Duration::from_secs(args.rank_timeout),
+            interface: args
+                .interface
+                .clone()
+                .or_else(|| lookup("GLOO_SOCKET_IFNAME").filter(|name| !name.is_empty())),
+        }))
+    }
+
+    /// What the engine needs to know.
+    pub fn options(&self) -> Options {
+        let address = match (&self.interface, &self.store) {
+            (Some(_), _) => None,
+            (None, Store::Tcp { host, port, .. }) => address_towards(host, *port),
+            // A file that all ranks reach without a word about a network: one machine.
+            (None, Store::File { .. }) => Some("127.0.0.1".to_owned()),
+        };
+        Options {
+            prefix: self.prefix.clone(),
+            timeout: self.timeout,
+            interface: self.interface.clone(),
+            address,
+            ..Options::new(self.store.clone(), self.rank, self.world)
+        }
+    }
+}
+
+/// `tcp://HOST:PORT`, which rank 0 serves, or `file:///PATH`.
+fn meeting(text: &str, rank: u32) -> Result<Store, TrainError> {
+    let refused = || {
+        TrainError::Usage(format!(
+            "--meet {text}: need tcp://HOST:PORT, HOST being that of rank 0, or file:///PATH, a new file that all ranks reach"
+        ))
+    };
+    if let Some(path) = text.strip_prefix("file://") {
+        return match path.starts_with('/') {
+            true => Ok(Store::File {
+                path: PathBuf::from(path),
+            }),
+            false => Err(refused()),
+        };
+    }
+    let (host, port) = text
+        .strip_prefix("tcp://")
+        .and_then(|place| place.rsplit_once(':'))
+        .ok_or_else(refused)?;
+    match (host.trim_matches(['[', ']']), port.parse()) {
+        ("", _) | (_, Err(_) | Ok(0)) => Err(refused()),
+        (host, Ok(port)) => Ok(Store::Tcp {
+            host: host.to_owned(),
+            port,
+            serve: rank == 0,
+        }),
+    }
+}
+
+type Found = Option<(u32, u32, Store)>;
+
+/// What `torchrun` and its like say.
+fn launcher(lookup: Lookup<'_>) -> Result<Found, TrainError> {
+    let (Some(rank), Some(world)) = (number(lookup, "RANK")?, number(lookup, "WORLD_SIZE")?) else {
+        return Ok(None);
+    };
+    let missing = |name: &str| {
+        TrainError::Usage(format!(
+            "RANK and WORLD_SIZE are set, {name} is not: it says where rank 0 is to be reached"
+        ))
+    };
+    let host = lookup("MASTER_ADDR").ok_or_else(|| missing("MASTER_ADDR"))?;
+    let port = number(lookup, "MASTER_PORT")?.ok_or_else(|| missing("MASTER_PORT"))?;
+    // The launcher's agent holds the port already and serves the store; then every rank is a client.
+    let agent =
+        lookup("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+    Ok(Some((
+        rank,
+        world,
+        Store::Tcp {
+            host,
+            port: port_of(port, "MASTER_PORT")?,
+            serve: rank == 0 && !agent,
+        },
+    )))
+}
+
+/// What `srun` says to the tasks of a step; a batch script itself is no task of one.
+fn of_slurm(lookup: Lookup<'_>) -> Result<Found, TrainError> {
+    let (Some(rank), Some(world)) = (
+        number(lookup, "SLURM_PROCID")?,
+        number(lookup, "SLURM_STEP_NUM_TASKS")?,
+    ) else {
+        return Ok(None);
+    };
+    if world < 2 {
+        return Ok(None);
+    }
+    let nodes = lookup("SLURM_STEP_NODELIST").or_else(|| lookup("SLURM_JOB_NODELIST"));
+    let host = lookup("MASTER_ADDR")
+        .or_else(|| nodes.as_deref().and_then(first_host))
+        .ok_or_else(|| {
+            TrainError::Usage(
+                "SLURM_STEP_NODELIST names no host; set MASTER_ADDR to that of rank 0".to_owned(),
+            )
+        })?;
+    let port = match number(lookup, "MASTER_PORT")? {
+        Some(port) => port_of(port, "MASTER_PORT")?,
+        // Jobs of one host get different ports.
+        None => 20_000 + (number(lookup, "SLURM_JOB_ID")?.unwrap_or(0) % 20_000) as u16,
+    };
+    let serve = rank == 0;
+    Ok(Some((rank, world, Store::Tcp { host, port, serve })))
+}
+
+fn number(lookup: Lookup<'_>, name: &str) -> Result<Option<u32>, TrainError> {
+    lookup(name)
+        .map(|text| {
+            text.trim()
+                .parse()
+                .map_err(|_| TrainError::Usage(format!("{name} = {text:?} is no number")))
+        })
+        .transpose()
+}
+
+fn port_of(number: u32, name: &str) -> Result<u16, TrainError> {
+    match u16::try_from(number) {
+        Ok(port) if port > 0 => Ok(port),
+        _ => Err(TrainError::Usage(format!(
+            "{name} = {number} is no port: need 1 to 65535"
+        ))),
+    }
+}
+
+/// The first host of a list in Slurm's way of writing: `node[003-005,7],other` is `node003`.
+fn first_host(list: &str) -> Option<String> {
+    let end = list.find([',', '[']).unwrap_or(list.len());
+    let (name, rest) = list.split_at(end);
+    let host = match rest.strip_prefix('[') {
+        Some(numbers) => {
+            let (numbers, after) = numbers.split_once(']')?;
+            let first = numbers.split([',', '-']).next()?;
+            let after = after.split(',').next().unwrap_or_default();
+            format!("{name}{first}{after}")
+        }
+        None => name.to_owned(),
+    };
+    (!host.is_empty()).then_some(host)
+}
+
+/// The own address from which a host is reached: what the other ranks can reach this one by. `None` leaves the choice to the engine.
+fn address_towards(host: &str, port: u16) -> Option<String> {
+    let there = (host, port).to_socket_addrs().ok()?.next()?;
+    let any = match there.ip() {
+        IpAddr::V4(_) => "0.0.0.0:0",
+        IpAddr::V6(_) => "[::]:0",
+    };
+    // Connecting a datagram socket sends nothing; it asks the system for the route.
+    let socket = UdpSocket::bind(any).ok()?;
+    socket.connect(there).ok()?;
+    let own = socket.local_addr().ok()?.ip();
+    let said_so = host == "localhost" || host.parse::<IpAddr>().is_ok();
+    // A name that leads to the loopback on its own machine leads elsewhere on others.
+    (!own.is_loopback() || said_so).then(|| own.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn find(args: &RankArgs, set: &[(&str, &str)]) -> Result<Option<Membership>, String> {
+        let lookup = |name: &str| {
+            let found = set.iter().find(|(key, _)| *key == name);
+            found.map(|(_, value)| (*value).to_owned())
+        };
+        Membership::find(args, &lookup).map_err(|error| error.to_string())
+    }
+
+    fn tcp(host: &str, port: u16, serve: bool) -> Store {
+        Store::Tcp {
+            host: host.to_owned(),
+            port,
+            serve,
+        }
+    }
+
+    #[test]
+    fn arguments_come_before_launchers_and_those_before_slurm() {
+        let torchrun = [
+            ("RANK", "1"),
+            ("WORLD_SIZE", "4"),
+            ("MASTER_ADDR", "node7"),
+            ("MASTER_PORT", "29500"),
+        ];
+        let slurm = [
+            ("SLURM_PROCID", "2"),
+            ("SLURM_STEP_NUM_TASKS", "3"),
+            ("SLURM_STEP_NODELIST", "node[003-005,7],other"),
+            ("SLURM_JOB_ID", "20007"),
+        ];
+        let args = RankArgs {
+            rank: Some(0),
+            world_size: Some(2),
+            meet: Some("tcp://[fe80::1]:300".to_owned()),
+            ..RankArgs::default()
+        };
+        let both = [&torchrun[..], &slurm[..]].concat();
+        let who = |found: Membership| (found.rank, found.world, found.store);
+        let none = RankArgs::default();
+        assert_eq!(
+            who(find(&args, &both).unwrap().unwrap()),
+            (0, 2, tcp("fe80::1", 300, true))
+        );
+        assert_eq!(
+            who(find(&none, &both).unwrap().unwrap()),
+            (1, 4, tcp("node7", 29500, false))
+        );
+        assert_eq!(
+            who(find(&none, &slurm).unwrap().unwrap()),
+            (2, 3, tcp("node003", 20_007, false))
+        );
+        assert_eq!(find(&none, &[]).unwrap(), None);
+        // The batch script of a job, which is no task of a step.
+        assert_eq!(
+            find(&none, &[("SLURM_PROCID", "0"), ("SLURM_NTASKS", "8")]).unwrap(),
+            None
+        );
+    }
+
+    #[test]
+    fn rank_0_serves_unless_the_agent_does() {
+        let env = |agent| {
+            [
+                ("RANK", "0"),
+                ("WORLD_SIZE", "2"),
+                ("MASTER_ADDR", "127.0.0.1"),
+                ("MASTER_PORT", "29500"),
+                ("TORCHELASTIC_USE_AGENT_STORE", agent),
+                ("TORCHELASTIC_RESTART_COUNT", "3"),
+                ("TORCHELASTIC_RUN_ID", "job"),
+                ("GLOO_SOCKET_IFNAME", "eth1"),
+            ]
+        };
+        let args = RankArgs::default();
+        let served = find(&args, &env("False")).unwrap().unwrap();
+        let client = find(&args, &env("True")).unwrap().unwrap();
+        assert_eq!(served.store, tcp("127.0.0.1", 29500, true));
+        assert_eq!(client.store, tcp("127.0.0.1", 29500, false));
+        assert_eq!((client.restarts, client.prefix.as_str()), (3, "sde/job/3"));
+        let options = client.options();
+        assert_eq!(
+            (options.interface.as_deref(), options.address),
+            (Some("eth1"), None)
+        );
+    }
+
+    #[test]
+    fn what_lacks_or_makes_no_sense_is_named() {
+        let none = RankArgs::default();
+        let message = |set: &[(&str, &str)]| find(&none, set).unwrap_err();
+        assert!(message(&[("RANK", "0"), ("WORLD_SIZE", "2")]).contains("MASTER_ADDR is not"));
+        assert!(message(&[("RANK", "x"), ("WORLD_SIZE", "2")]).contains("RANK = \"x\" is no number"));
+        let far = [
+            ("RANK", "2"),
+            ("WORLD_SIZE", "2"),
+            ("MASTER_ADDR", "a"),
+            ("MASTER_PORT", "1"),
+        ];
+        assert!(message(&far).contains("rank 2 of 2 ranks"));
+        let port = [
+            ("RANK", "1"),
+            ("WORLD_SIZE", "2"),
+            ("MASTER_ADDR", "a"),
+            ("MASTER_PORT", "99999"),
+        ];
+        assert!(message(&port).contains("MASTER_PORT = 99999 is no port"));
+        for meet in [
+            "node:300",
+            "tcp://node",
+            "tcp://:300",
+            "tcp://node:0",
+            "file://relative",
+        ] {
+            let args = RankArgs {
+                rank: Some(0),
+                world_size: Some(1),
+                meet: Some(meet.to_owned()),
+                ..RankArgs::default()
+            };
+            assert!(
+                find(&args, &[]).unwrap_err().contains("tcp://HOST:PORT"),
+                "{meet}"
+            );
+        }
+        let half = RankArgs {
+            rank: Some(0),
+            ..RankArgs::default()
+        };
+        assert!(find(&half, &[]).unwrap_err().contains("go together"));
+    }
+
+    #[test]
+    fn hosts_of_slurm() {
+        for (list, first) in [
+            ("n1", "n1"),
+            ("n1,n2", "n1"),
+            ("n[1-4]", "n1"),
+            ("n[007,9]-ib,x", "n007-ib"),
+            ("a[2]b,c", "a2b"),
+        ] {
+            assert_eq!(first_host(list).as_deref(), Some(first));
+        }
+        assert_eq!(first_host(""), None);
+        assert_eq!(first_host("n[1"), None);
+    }
+
+    #[test]
+    fn the_own_address_is_that_of_the_route() {
+        assert_eq!(address_towards("127.0.0.1", 9), Some("127.0.0.1".to_owned()));
+    }
+}
