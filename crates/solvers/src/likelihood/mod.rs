@@ -39,6 +39,7 @@
 mod ascent;
 mod augmented;
 mod bits;
+mod bound;
 mod config;
 mod flow;
 mod host;
@@ -47,6 +48,7 @@ mod probes;
 mod terminal;
 
 pub use bits::{BitsAverage, BitsPerDim, Quantisation};
+pub use bound::{Bound, BoundJob};
 pub use config::LikelihoodConfig;
 pub use host::{HostLogDensities, log_density_chunks, log_density_host};
 pub use latent::{Encode, lerp, slerp};

@@ -2,7 +2,7 @@
 
 use std::f64::consts::TAU;
 
-use sde_core::{NoisedMixture, Sde};
+use sde_core::{Marginal, NoisedMixture, Sde};
 
 use crate::{SolveError, State};
 
@@ -26,6 +26,14 @@ impl GaussianPrior {
     /// The SDE's own prior, from which samplers start.
     pub fn of(sde: &dyn Sde) -> Self {
         Self { std: sde.prior_std() }
+    }
+
+    /// `-E ln p(y)` for `y ~ N(mean_coef x, std^2 I)`, from `|x|^2`: `d ln(2 pi prior_std^2)/2 + (mean_coef^2 |x|^2 + d std^2)/(2
+    /// prior_std^2)`.
+    pub(super) fn cross_entropy(&self, dim: usize, kernel: Marginal, square: f64) -> f64 {
+        let (dim, var) = (dim as f64, self.std * self.std);
+        let second = kernel.mean_coef.powi(2) * square + dim * kernel.std.powi(2);
+        0.5 * (dim * (TAU * var).ln() + second / var)
     }
 }
 

@@ -2,6 +2,7 @@
 #![allow(clippy::print_stdout, reason = "the tests print the figures that they bound")]
 
 mod bits;
+mod bound;
 mod closed_forms;
 mod common;
 mod cuts;
