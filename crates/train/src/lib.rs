@@ -10,6 +10,7 @@ pub mod data;
 pub mod dist;
 pub mod ema;
 pub mod error;
+pub mod evaluate;
 pub mod log;
 pub mod loss;
 pub mod model;

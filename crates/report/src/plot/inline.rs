@@ -9,7 +9,7 @@ use crate::ReportError;
 use crate::markup::{Svg, escape};
 
 /// Width and height of a chart in user units, which are pixels where there is room.
-const SIZE: (f64, f64) = (480.0, 300.0);
+pub(super) const SIZE: (f64, f64) = (480.0, 300.0);
 /// Height of a row of the legend.
 const ROW: f64 = 18.0;
 /// A row holds so many user units of text and keys.
@@ -189,17 +189,18 @@ fn legend_rows(names: &[&str]) -> Vec<Vec<(f64, usize)>> {
 }
 
 /// Where the axes lie.
-struct Frame {
-    x: AxisRange,
-    y: AxisRange,
-    left: f64,
-    right: f64,
-    top: f64,
-    bottom: f64,
+pub(super) struct Frame {
+    pub x: AxisRange,
+    pub y: AxisRange,
+    pub left: f64,
+    pub right: f64,
+    pub top: f64,
+    pub bottom: f64,
 }
 
 impl Frame {
-    fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
+    /// Where a point of the axes lies in user units.
+    pub fn place(&self, (x, y): (f64, f64)) -> (f64, f64) {
         (
             self.left + (self.right - self.left) * self.x.share(x),
             self.bottom - (self.bottom - self.top) * self.y.share(y),
@@ -207,7 +208,7 @@ impl Frame {
     }
 
     /// Grid, ticks and the labels of both axes.
-    fn draw(&self, svg: &mut String, x_label: &str, y_label: &str) {
+    pub fn draw(&self, svg: &mut String, x_label: &str, y_label: &str) {
         let (left, right, top, bottom) = (
             short(self.left),
             short(self.right),

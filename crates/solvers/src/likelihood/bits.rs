@@ -48,6 +48,11 @@ impl Quantisation {
         Ok(Self { levels, low, high })
     }
 
+    /// The value of level `k` before dequantisation, `low + (high - low) k/(levels - 1)`.
+    pub fn scaled(&self, level: f64) -> f64 {
+        self.low + (self.high - self.low) * level / (f64::from(self.levels) - 1.0)
+    }
+
     /// `log2(levels/(high - low))`: minus the logarithm of the width of a level after [`Quantisation::dequantise`]. 8 for bytes in
     /// `[0, 1]`, 7 in `[-1, 1]`.
     pub fn offset_bits(&self) -> f64 {

@@ -9,6 +9,7 @@ fn main() -> ExitCode {
     let commands = Commands {
         train: commands::train,
         sample: commands::sample,
+        likelihood: commands::likelihood,
         checkpoint: commands::checkpoint,
         report: commands::report,
         import: commands::import,

@@ -6,6 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use score_nets::Precision;
 
 use super::DeviceArg;
+use super::evaluate_args::LikelihoodArgs;
 use super::model_args::{ExportArgs, ImportArgs, NetCommand, Place};
 use crate::TrainError;
 use crate::config::{Loaded, Override, load_file, load_text};
@@ -38,6 +39,12 @@ pub(super) enum Command {
         after_help = "Any key of the sampler and of the conditions can be given as an argument, for example --sampler.steps 100, or\n--condition.labels [7] --condition.guidance_scale 2 for a network that knows classes, or --condition.vectors FILE.npy\n(one row a sample, in turn) and --condition.images FILE.npy for one that is told vectors or images. A run trained with ema.power\ntakes --ema.length VALUE, the length of the average to sample with."
     )]
     Sample(SampleArgs),
+    /// Negative log likelihood and bits per dimension of data under a trained model
+    #[command(
+        after_help = "By the probability flow, with the standard error over rows; beside it an upper bound by the reverse SDE. The rows \
+                      of quantised data are dequantised. The result goes into RUN_DIR/likelihood.json, which sde report shows."
+    )]
+    Likelihood(LikelihoodArgs),
     /// List, describe and fetch data sets
     Data {
         #[command(subcommand)]

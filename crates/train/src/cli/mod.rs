@@ -3,6 +3,7 @@
 mod args;
 mod data;
 mod device;
+mod evaluate_args;
 mod model_args;
 mod output;
 mod overrides;
@@ -17,6 +18,7 @@ use clap::Parser;
 
 pub use args::{CheckpointArgs, DataCommand, RankArgs, ReportArgs, SampleArgs, TrainArgs, load_run};
 pub use device::DeviceArg;
+pub use evaluate_args::{DataArg, LikelihoodArgs};
 pub use model_args::{
     ExportArgs, ExportTo, ImportArgs, ImportFrom, NetCommand, NetForwardArgs, NetInfoArgs, Place,
 };
@@ -44,6 +46,8 @@ pub struct Commands {
     pub train: Run<TrainArgs>,
     /// `sde sample`.
     pub sample: Run<SampleArgs>,
+    /// `sde likelihood`.
+    pub likelihood: Run<LikelihoodArgs>,
     /// `sde checkpoint`.
     pub checkpoint: Run<CheckpointArgs>,
     /// `sde report`.
@@ -86,6 +90,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, commands: &Commands) -> Re
     match arguments.command {
         Command::Train(args) => (commands.train)(&TrainArgs { overrides, ..args }),
         Command::Sample(args) => (commands.sample)(&SampleArgs { overrides, ..args }),
+        Command::Likelihood(args) => (commands.likelihood)(&args),
         Command::Checkpoint(args) => (commands.checkpoint)(&args),
         Command::Report(args) => (commands.report)(&args),
         Command::Import(args) => (commands.import)(&args),

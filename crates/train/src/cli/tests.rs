@@ -78,6 +78,7 @@ fn dispatched(args: &[&str]) -> Result<u8, TrainError> {
             let run = args.place.run.clone().unwrap_or_default();
             super::load_run(&run, &args.overrides).map(|_| 0)
         },
+        likelihood: |args| Ok(if args.exact { 15 } else { 16 }),
         checkpoint: |_| Ok(super::INTERRUPTED),
         report: |args| args.load().map(|_| 0),
         import: |args| Ok(if args.raw { 10 } else { 11 }),

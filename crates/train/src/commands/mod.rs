@@ -3,6 +3,7 @@
 mod checkpoint;
 mod export;
 mod import;
+mod likelihood;
 mod net;
 mod report;
 mod sample;
@@ -11,6 +12,7 @@ mod train;
 pub use checkpoint::checkpoint;
 pub use export::export;
 pub use import::import;
+pub use likelihood::likelihood;
 pub use net::net;
 pub use report::report;
 pub use sample::sample;

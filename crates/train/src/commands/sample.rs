@@ -164,7 +164,7 @@ fn open(args: &SampleArgs, device: Device) -> Result<(OpenModel, RunConfig), Tra
 }
 
 /// Refuses a file that cannot be written before minutes are spent on what shall go into it.
-fn check_target(path: &Path) -> Result<(), TrainError> {
+pub(super) fn check_target(path: &Path) -> Result<(), TrainError> {
     let folder = match path.parent() {
         Some(folder) if !folder.as_os_str().is_empty() => folder,
         _ => Path::new("."),

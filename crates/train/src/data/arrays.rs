@@ -89,6 +89,17 @@ pub fn npy(config: &NpyConfig) -> Result<MemoryDataset, TrainError> {
     data.with_flips(config.flip)
 }
 
+/// Shape of a row, channels first, and the values of an array file: `uint8` with the channels last, everything else as it is.
+///
+/// # Errors
+/// The file cannot be read, or holds an array of no such axes.
+pub(crate) fn npy_rows(path: &Path) -> Result<(Vec<i64>, Values), TrainError> {
+    match npy::read(path)? {
+        Array::U8(array) => rows(path, array, true, true).map(|(shape, v)| (shape, Values::Levels(v, 256))),
+        other => rows(path, other.into_f32(), false, false).map(|(shape, v)| (shape, Values::Real(v))),
+    }
+}
+
 /// Shape of a row, channels first, and the values.
 fn rows<T: Copy>(
     path: &Path,

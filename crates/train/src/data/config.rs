@@ -57,7 +57,7 @@ impl DataConfig {
     }
 
     /// The path given, of kinds that have one.
-    fn path(&self) -> Option<&Path> {
+    pub(super) fn path(&self) -> Option<&Path> {
         match self {
             DataConfig::Mnist(c) | DataConfig::FashionMnist(c) => c.path.as_deref(),
             DataConfig::Cifar10(c) => Some(&c.path),

@@ -13,6 +13,7 @@ pub mod idx;
 mod image_folder;
 mod memory;
 mod mnist;
+mod part;
 mod pictures;
 mod scaling;
 pub mod sets;
@@ -23,6 +24,7 @@ mod toy;
 mod ucr;
 mod visit;
 
+pub(crate) use arrays::npy_rows;
 pub use arrays::{NpyConfig, npy};
 pub use cifar::{CifarConfig, cifar10};
 pub use config::{

@@ -2,6 +2,8 @@
 
 use score_nets::card::DataCard;
 use serde::{Deserialize, Serialize};
+use solvers::SolveError;
+use solvers::likelihood::Quantisation;
 
 /// `data.scaling`. The usual choice is `symmetric` for VP and subVP, `unit` for VE (Song et al. 2021, appendix C).
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -105,6 +107,26 @@ impl Scaling {
     /// Number of levels of quantised data (images).
     pub fn levels(&self) -> Option<u32> {
         self.levels
+    }
+
+    /// How the levels of quantised data lie in the model's scale: dequantised, they fill what they filled in training, or, where
+    /// training saw bare levels, the range of those. `None` for real values.
+    pub fn quantisation(&self) -> Option<Result<Quantisation, SolveError>> {
+        let levels = self.levels?;
+        // Dequantised rows are drawn from the middle of the first level to the middle of the last.
+        let dequantised = self.range.0 > 0.0;
+        let top = f64::from(levels) - if dequantised { 0.0 } else { 1.0 };
+        Some(Quantisation::new(levels, self.to_model(0.0), self.to_model(top)))
+    }
+
+    /// Model units a raw unit.
+    pub fn factor(&self) -> f64 {
+        self.factor
+    }
+
+    /// The raw values between which the data lie.
+    pub fn raw_range(&self) -> (f64, f64) {
+        self.range
     }
 
     /// The values in the model's scale between which the data lie, black and white for images.

@@ -1,6 +1,7 @@
 //! `report.html`: one page that shows a run. It is made from the run folder and the data set alone, so that the same
 //! folder gives the same bytes; what is missing is said in a sentence.
 
+mod likelihood;
 mod process;
 mod samples;
 mod summary;
@@ -13,6 +14,7 @@ use report::Page;
 
 pub use training::loss_chart;
 
+use crate::checkpoint::Store;
 use crate::log::MetricsLog;
 use crate::trainer::environment::Environment;
 use crate::trainer::folder::CONFIG_FILE;
@@ -36,6 +38,7 @@ pub fn write(
     page = summary::add(page, run_dir, config, &records)?;
     page = training::add(page, &records)?;
     page = samples::add(page, run_dir, data)?;
+    page = likelihood::add(page, run_dir, newest_step(run_dir, config)?)?;
     page = process::add_schedules(page, config)?;
     page = process::add_sampler(page, config)?;
     let path = run_dir.join(CONFIG_FILE);
@@ -54,6 +57,12 @@ pub fn write(
     let path = run_dir.join(PAGE_FILE);
     page.write(&path)?;
     Ok(path)
+}
+
+/// Step of the newest whole checkpoint.
+fn newest_step(run_dir: &Path, config: &RunConfig) -> Result<Option<u64>, TrainError> {
+    let newest = Store::new(run_dir, config.train.keep).newest()?;
+    Ok(newest.found.map(|(_, state)| state.step))
 }
 
 /// A number to four digits: 0.1234, 1235, 1.235e-5.
