@@ -7,10 +7,11 @@ use report::plot::{Histogram, histogram};
 
 use super::{count, digits};
 use crate::TrainError;
+use crate::checkpoint::Store;
 use crate::evaluate::{LikelihoodFile, LikelihoodReport};
 
 /// The section, where a likelihood was measured.
-pub(super) fn add(page: Page, run_dir: &Path, newest: Option<u64>) -> Result<Page, TrainError> {
+pub(super) fn add(page: Page, run_dir: &Path, keep: u64) -> Result<Page, TrainError> {
     let file = match LikelihoodFile::read(run_dir) {
         Ok(Some(file)) => file,
         Ok(None) => return Ok(page),
@@ -20,6 +21,10 @@ pub(super) fn add(page: Page, run_dir: &Path, newest: Option<u64>) -> Result<Pag
         }
     };
     let found = &file.report;
+    let newest = Store::new(run_dir, keep)
+        .newest()?
+        .found
+        .map(|(_, state)| state.step);
     let mut page = page.section("Likelihood").numbers(&numbers(found));
     if let (Some(step), Some(newest)) = (found.step, newest)
         && step != newest

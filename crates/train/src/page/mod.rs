@@ -14,7 +14,6 @@ use report::Page;
 
 pub use training::loss_chart;
 
-use crate::checkpoint::Store;
 use crate::log::MetricsLog;
 use crate::trainer::environment::Environment;
 use crate::trainer::folder::CONFIG_FILE;
@@ -38,7 +37,7 @@ pub fn write(
     page = summary::add(page, run_dir, config, &records)?;
     page = training::add(page, &records)?;
     page = samples::add(page, run_dir, data)?;
-    page = likelihood::add(page, run_dir, newest_step(run_dir, config)?)?;
+    page = likelihood::add(page, run_dir, config.train.keep)?;
     page = process::add_schedules(page, config)?;
     page = process::add_sampler(page, config)?;
     let path = run_dir.join(CONFIG_FILE);
@@ -57,12 +56,6 @@ pub fn write(
     let path = run_dir.join(PAGE_FILE);
     page.write(&path)?;
     Ok(path)
-}
-
-/// Step of the newest whole checkpoint.
-fn newest_step(run_dir: &Path, config: &RunConfig) -> Result<Option<u64>, TrainError> {
-    let newest = Store::new(run_dir, config.train.keep).newest()?;
-    Ok(newest.found.map(|(_, state)| state.step))
 }
 
 /// A number to four digits: 0.1234, 1235, 1.235e-5.
