@@ -10,6 +10,7 @@ fn a_panic_is_exit_code_1() {
         train: |_| panic!("on purpose"),
         sample: |_| Ok(0),
         likelihood: |_| Ok(0),
+        eval: |_| Ok(0),
         checkpoint: |_| Ok(0),
         report: |_| Ok(0),
         import: |_| Ok(0),

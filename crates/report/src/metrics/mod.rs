@@ -15,6 +15,7 @@ mod estimate;
 mod evaluate;
 mod frechet;
 mod mmd;
+mod neighbours;
 mod one_nn;
 mod pairwise;
 mod pass;
@@ -35,6 +36,7 @@ pub use estimate::Estimate;
 pub use evaluate::evaluate;
 pub use frechet::{GaussianFit, frechet_distance};
 pub use mmd::{median_distance, mmd_rbf};
+pub use neighbours::Neighbours;
 pub use pairwise::{
     ClassEntropy, Copies, OneNearestNeighbour, class_entropy, energy_distance, nearest_distances,
     nearest_neighbour_copies, one_nn_accuracy,

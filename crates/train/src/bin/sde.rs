@@ -10,6 +10,7 @@ fn main() -> ExitCode {
         train: commands::train,
         sample: commands::sample,
         likelihood: commands::likelihood,
+        eval: commands::eval,
         checkpoint: commands::checkpoint,
         report: commands::report,
         import: commands::import,

@@ -6,7 +6,7 @@ use clap::{Args, Parser, Subcommand};
 use score_nets::Precision;
 
 use super::DeviceArg;
-use super::evaluate_args::LikelihoodArgs;
+use super::evaluate_args::{EvalArgs, LikelihoodArgs};
 use super::model_args::{ExportArgs, ImportArgs, NetCommand, Place};
 use crate::TrainError;
 use crate::config::{Loaded, Override, load_file, load_text};
@@ -45,6 +45,9 @@ pub(super) enum Command {
                       of quantised data are dequantised. The result goes into RUN_DIR/likelihood.json, which sde report shows."
     )]
     Likelihood(LikelihoodArgs),
+    /// Scores of samples against the data, each beside its floor, the score of real rows
+    #[command(after_help = "The result goes into RUN_DIR/eval.json, which sde report shows.")]
+    Eval(EvalArgs),
     /// List, describe and fetch data sets
     Data {
         #[command(subcommand)]

@@ -90,3 +90,27 @@ fn npy_file(text: &str) -> Result<PathBuf, String> {
         _ => Err("the name must end in .npy".to_owned()),
     }
 }
+
+/// Arguments of `sde eval`.
+#[derive(Debug, Clone, Args)]
+pub struct EvalArgs {
+    /// Run folder
+    #[arg(long, value_name = "RUN_DIR")]
+    pub run: PathBuf,
+    /// Samples to score, .npz (arr_0) or .npy: images as uint8 [n, height, width, channels], other rows as float32 in the units of the
+    /// data; the run's samples.npz if not given
+    #[arg(long, value_name = "FILE.npz")]
+    pub samples: Option<PathBuf>,
+    /// Most rows of each set that are compared; the time grows with its square
+    #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..))]
+    pub max_rows: u64,
+    /// Seed of all that is drawn: directions, folds, halves
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub seed: u64,
+    /// Threads, 1 or more; if not given, one a core
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    pub threads: Option<u16>,
+    /// Print one JSON object as the last line
+    #[arg(long)]
+    pub json: bool,
+}

@@ -18,7 +18,7 @@ use clap::Parser;
 
 pub use args::{CheckpointArgs, DataCommand, RankArgs, ReportArgs, SampleArgs, TrainArgs, load_run};
 pub use device::DeviceArg;
-pub use evaluate_args::{DataArg, LikelihoodArgs};
+pub use evaluate_args::{DataArg, EvalArgs, LikelihoodArgs};
 pub use model_args::{
     ExportArgs, ExportTo, ImportArgs, ImportFrom, NetCommand, NetForwardArgs, NetInfoArgs, Place,
 };
@@ -48,6 +48,8 @@ pub struct Commands {
     pub sample: Run<SampleArgs>,
     /// `sde likelihood`.
     pub likelihood: Run<LikelihoodArgs>,
+    /// `sde eval`.
+    pub eval: Run<EvalArgs>,
     /// `sde checkpoint`.
     pub checkpoint: Run<CheckpointArgs>,
     /// `sde report`.
@@ -91,6 +93,7 @@ fn dispatch(args: impl IntoIterator<Item = OsString>, commands: &Commands) -> Re
         Command::Train(args) => (commands.train)(&TrainArgs { overrides, ..args }),
         Command::Sample(args) => (commands.sample)(&SampleArgs { overrides, ..args }),
         Command::Likelihood(args) => (commands.likelihood)(&args),
+        Command::Eval(args) => (commands.eval)(&args),
         Command::Checkpoint(args) => (commands.checkpoint)(&args),
         Command::Report(args) => (commands.report)(&args),
         Command::Import(args) => (commands.import)(&args),

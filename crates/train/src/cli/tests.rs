@@ -79,6 +79,7 @@ fn dispatched(args: &[&str]) -> Result<u8, TrainError> {
             super::load_run(&run, &args.overrides).map(|_| 0)
         },
         likelihood: |args| Ok(if args.exact { 15 } else { 16 }),
+        eval: |args| Ok(if args.samples.is_some() { 17 } else { 18 }),
         checkpoint: |_| Ok(super::INTERRUPTED),
         report: |args| args.load().map(|_| 0),
         import: |args| Ok(if args.raw { 10 } else { 11 }),

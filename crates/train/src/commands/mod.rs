@@ -1,6 +1,7 @@
 //! What the commands of the `sde` program do.
 
 mod checkpoint;
+mod eval;
 mod export;
 mod import;
 mod likelihood;
@@ -10,6 +11,7 @@ mod sample;
 mod train;
 
 pub use checkpoint::checkpoint;
+pub use eval::eval;
 pub use export::export;
 pub use import::import;
 pub use likelihood::likelihood;

@@ -4,6 +4,7 @@ pub mod likelihood;
 mod likelihood_file;
 mod noise;
 mod rows;
+pub mod scores;
 
 use std::fs;
 use std::io::ErrorKind;
@@ -18,6 +19,8 @@ use crate::TrainError;
 
 /// Name of the file in a run folder with the likelihood that was measured last.
 pub const LIKELIHOOD_FILE: &str = "likelihood.json";
+/// Name of the file in a run folder with the scores that were found last.
+pub const SCORES_FILE: &str = "eval.json";
 
 /// Writes a value as one line of JSON and says where.
 fn write_json(path: &Path, value: &impl Serialize) -> Result<PathBuf, TrainError> {

@@ -6,7 +6,7 @@ use score_nets::Given;
 use serde::{Deserialize, Serialize};
 use tch::Device;
 
-use crate::data::{self, Values, npy_rows};
+use crate::data::{self, Scaling, ScalingKind, Values, npy_rows};
 use crate::trainer::conditions::Conditions;
 use crate::trainer::holdout::Holdout;
 use crate::{Dataset, RunConfig, TrainError, Visit};
@@ -208,6 +208,14 @@ impl Rows {
     /// Number of values in a row.
     pub fn row_len(&self) -> usize {
         self.shape().iter().product::<i64>() as usize
+    }
+
+    /// How the values of the data set are scaled in training; of a file nothing is known.
+    pub fn scaling(&self) -> Scaling {
+        match &self.source {
+            Source::Set(set) => *set.scaling(),
+            Source::File { .. } => Scaling::series(ScalingKind::None, (0.0, 1.0), 0.0, 1.0),
+        }
     }
 
     /// Classes of all rows of the data set, by the number of the row.

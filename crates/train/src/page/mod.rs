@@ -2,8 +2,10 @@
 //! folder gives the same bytes; what is missing is said in a sentence.
 
 mod likelihood;
+mod neighbours;
 mod process;
 mod samples;
+mod scores;
 mod summary;
 mod training;
 
@@ -37,6 +39,10 @@ pub fn write(
     page = summary::add(page, run_dir, config, &records)?;
     page = training::add(page, &records)?;
     page = samples::add(page, run_dir, data)?;
+    if let Ok(data) = data {
+        page = neighbours::add(page, run_dir, config, data);
+    }
+    page = scores::add(page, run_dir);
     page = likelihood::add(page, run_dir, config.train.keep)?;
     page = process::add_schedules(page, config)?;
     page = process::add_sampler(page, config)?;

@@ -288,7 +288,7 @@ fn add_points(mut page: Page, samples: Option<Array2<f32>>, rows: Option<&Rows>)
 }
 
 /// The finite values' interval with a share of margin on both sides, never empty.
-fn extent<'a>(values: impl Iterator<Item = &'a f32>, margin: f64) -> (f64, f64) {
+pub(super) fn extent<'a>(values: impl Iterator<Item = &'a f32>, margin: f64) -> (f64, f64) {
     let finite = values.filter(|v| v.is_finite()).map(|&v| f64::from(v));
     let (low, high) = finite.fold((f64::INFINITY, f64::NEG_INFINITY), |(l, h), v| {
         (l.min(v), h.max(v))
