@@ -84,3 +84,65 @@ fn mean_autocorrelation(series: ArrayView2<'_, f64>) -> Vec<f64> {
         .map(|h| blocks.iter().map(|sums| sums[h]).sum::<f64>() / count as f64)
         .collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::testing::normals;
+    use ndarray::{Array2, array};
+
+    fn distance(x: &Array2<f64>, y: &Array2<f64>, channels: usize) -> f64 {
+        autocorrelation_distance(x.view(), y.view(), channels).expect("defined")
+    }
+
+    #[test]
+    fn short_series_by_hand() {
+        // 1, -1, 1, -1: r_1 = -3/4, r_2 = 2/4. 1, 1, -1, -1: r_1 = 1/4, r_2 = -2/4.
+        let (fast, slow) = (array![[1.0, -1.0, 1.0, -1.0]], array![[1.0, 1.0, -1.0, -1.0]]);
+        assert_eq!(mean_autocorrelation(fast.view()), [-0.75, 0.5]);
+        assert_eq!(mean_autocorrelation(slow.view()), [0.25, -0.5]);
+        assert!((distance(&fast, &slow, 1) - 1.0).abs() < 1e-15);
+        // A constant series counts as 0, wherever it lies.
+        let constant = array![[0.1 + 0.2; 4]];
+        assert!((distance(&constant, &slow, 1) - (0.3125f64 / 2.0).sqrt()).abs() < 1e-15);
+        // Means over rows; two channels, of which one is equal.
+        let mixed = array![[1.0, -1.0, 1.0, -1.0], [1.0, 1.0, -1.0, -1.0]];
+        assert_eq!(mean_autocorrelation(mixed.view()), [-0.25, 0.0]);
+        let (a, b) = (
+            array![[1.0, -1.0, 1.0, -1.0, 1.0, 1.0, -1.0, -1.0]],
+            array![[1.0, -1.0, 1.0, -1.0, 1.0, -1.0, 1.0, -1.0]],
+        );
+        assert!((distance(&a, &b, 2) - 0.5f64.sqrt()).abs() < 1e-15);
+    }
+
+    #[test]
+    fn scale_and_level_do_not_count() {
+        let x = normals(300, 20, 1);
+        assert!(distance(&x, &(&x * 7.0 - 100.0), 2) < 1e-12);
+    }
+
+    #[test]
+    fn an_autoregression_has_powers() {
+        // x_(t+1) = phi x_t + noise: r_h = phi^h, up to the bias of order 1/L of a short row.
+        let (phi, length) = (0.6f64, 400);
+        let mut x = normals(200, length, 1);
+        for mut row in x.rows_mut() {
+            row[0] /= (1.0 - phi * phi).sqrt();
+            for t in 1..length {
+                row[t] += phi * row[t - 1];
+            }
+        }
+        let r = mean_autocorrelation(x.view());
+        // Bartlett: Var r_h is below (1 + phi^2) / (1 - phi^2) / L for a row; the bias below (1 + 4 phi) / L + 1 / (1 - phi) / L.
+        let error = ((1.0 + phi * phi) / (1.0 - phi * phi) / length as f64 / 200.0).sqrt();
+        let bias = (1.0 + 4.0 * phi + 4.0 / (1.0 - phi)) / length as f64;
+        for (h, r) in r.iter().take(8).enumerate() {
+            let expected = phi.powi(h as i32 + 1);
+            assert!(
+                (r - expected).abs() < 4.0 * error + bias,
+                "{r} against {expected} at lag {}",
+                h + 1
+            );
+        }
+    }
+}

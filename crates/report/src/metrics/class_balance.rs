@@ -60,3 +60,30 @@ pub(super) fn count(mut table: Vec<usize>, labels: impl Iterator<Item = u32>) ->
     });
     table
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn total_variation_of_known_counts() {
+        assert_eq!(class_total_variation(&[5, 5], &[1, 1]), Ok(0.0));
+        assert_eq!(class_total_variation(&[4, 0], &[1, 1]), Ok(0.5));
+        assert_eq!(class_total_variation(&[3], &[0, 0, 8]), Ok(1.0));
+        let third = class_total_variation(&[1, 1, 1], &[1, 1]).expect("defined");
+        assert!((third - 1.0 / 3.0).abs() < 1e-15);
+        assert!(matches!(
+            class_total_variation(&[0, 0], &[1]),
+            Err(MetricError::TooFewRows { .. })
+        ));
+    }
+
+    #[test]
+    fn the_entropy_and_its_error() {
+        // Even frequencies: ln k, and an error of higher order. 3/4 and 1/4: sum p ln^2 p - H^2 = p q ln^2(p/q).
+        let even = entropy(&[10, 10, 0, 10]);
+        assert!((even.value - 3f64.ln()).abs() < 1e-15 && even.standard_error.is_some_and(|e| e < 1e-8));
+        let error = entropy(&[30, 10]).standard_error.expect("an error");
+        assert!((error - (0.1875 * 3f64.ln().powi(2) / 40.0).sqrt()).abs() < 1e-15);
+    }
+}

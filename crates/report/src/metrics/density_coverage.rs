@@ -73,3 +73,70 @@ pub fn expected_coverage(samples: usize, data: usize, neighbours: usize) -> f64 
         .map(|i| (n - i as f64).max(0.0) / (m + n - i as f64))
         .product::<f64>()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::testing::{lattice, normals, radii, repeated, square};
+    use ndarray::{ArrayView2, array};
+
+    fn values(x: ArrayView2<'_, f64>, y: ArrayView2<'_, f64>, k: usize) -> (f64, f64) {
+        let both = density_coverage(x, y, k).expect("defined");
+        (both.density.value, both.coverage.value)
+    }
+
+    #[test]
+    fn points_on_a_line_by_hand() {
+        // Balls of radius 1, 1, 1, 8; the first two samples lie in two of them each, the first on a border.
+        let data = array![[0.0], [1.0], [2.0], [10.0]];
+        let samples = array![[3.0], [2.5], [30.0]];
+        assert_eq!(values(samples.view(), data.view(), 1), (4.0 / 3.0, 0.5));
+    }
+
+    #[test]
+    fn the_definition_on_a_lattice() {
+        let (x, y) = (lattice(530, 4, 1), lattice(300, 4, 2) * 1.5);
+        let (x, y) = (x.view(), y.view());
+        let radii = radii(y, 5);
+        let inside = |i: usize, j: usize| square(x, i, y, j) <= radii[j];
+        let count: usize = (0..530).map(|i| (0..300).filter(|&j| inside(i, j)).count()).sum();
+        let covered = (0..300).filter(|&j| (0..530).any(|i| inside(i, j))).count();
+        let (density, coverage) = values(x, y, 5);
+        assert!((density - count as f64 / 5.0 / 530.0).abs() < 1e-12);
+        assert_eq!(coverage, covered as f64 / 300.0);
+    }
+
+    #[test]
+    fn a_set_against_itself() {
+        // Each ball holds its centre and the k neighbours.
+        let x = normals(80, 2, 4);
+        let (density, coverage) = values(x.view(), x.view(), 4);
+        assert!((density - 5.0 / 4.0).abs() < 1e-12 && coverage == 1.0);
+        assert_eq!(values((&x + 1e3).view(), x.view(), 4), (0.0, 0.0));
+    }
+
+    #[test]
+    fn real_against_real_has_closed_forms() {
+        for (n, m, k) in [(30, 40, 3), (60, 25, 5)] {
+            let run = |seed: u64| {
+                values(
+                    normals(n, 2, 2 * seed).view(),
+                    normals(m, 2, 2 * seed + 1).view(),
+                    k,
+                )
+            };
+            let (density, error) = repeated(500, |seed| run(seed).0);
+            assert!((density - 1.0).abs() < 4.0 * error, "{density} ± {error}");
+            let expected = expected_coverage(n, m, k);
+            let (coverage, error) = repeated(500, |seed| run(seed).1);
+            assert!(
+                (coverage - expected).abs() < 4.0 * error,
+                "{coverage} ± {error} against {expected}"
+            );
+        }
+        // As many of each: about 1 - 2^-k.
+        assert!((expected_coverage(100_000, 100_000, 5) - 31.0 / 32.0).abs() < 1e-4);
+        // One data row beside k others can be uncovered by no one.
+        assert_eq!(expected_coverage(10, 3, 3), 1.0);
+    }
+}

@@ -66,3 +66,72 @@ pub fn median_distance<T: Copy + Into<f64>>(rows: ArrayView2<'_, T>) -> Result<f
         .finite("a distance")
         .map(|estimate| estimate.value)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::testing::{normals, repeated};
+    use ndarray::array;
+
+    #[test]
+    fn two_points_by_hand() {
+        // k(0, 1) = e^-1/2, k(0, 2) = e^-2, k(1, 2) = e^-1/2, k(0, 3) = e^-9/2, k(1, 3) = e^-2, k(2, 3) = e^-1/2.
+        let value = mmd_rbf(array![[0.0], [1.0]].view(), array![[2.0], [3.0]].view(), 1.0).expect("defined");
+        let across = (2.0 * (-2f64).exp() + (-0.5f64).exp() + (-4.5f64).exp()) / 4.0;
+        let expected = 2.0 * (-0.5f64).exp() - 2.0 * across;
+        assert!((value.value - expected).abs() < 1e-15);
+    }
+
+    #[test]
+    fn shifted_normals_have_a_closed_form() {
+        // E k = (s^2 / (s^2 + 2))^(d/2) exp(-|delta|^2 / (2 (s^2 + 2))) for unit covariances.
+        let (d, s2, delta) = (3, 1.7f64, 0.8);
+        let kernel =
+            |square: f64| (s2 / (s2 + 2.0)).powf(d as f64 / 2.0) * (-square / (2.0 * (s2 + 2.0))).exp();
+        let expected = 2.0 * kernel(0.0) - 2.0 * kernel(delta * delta);
+        let mut errors = Vec::new();
+        let run = |seed: u64| {
+            let x = normals(40, d, 2 * seed);
+            let mut y = normals(55, d, 2 * seed + 1);
+            y.column_mut(1).mapv_inplace(|value| value + delta);
+            mmd_rbf(x.view(), y.view(), s2.sqrt()).expect("defined")
+        };
+        let (mean, error) = repeated(400, |seed| run(seed).value);
+        assert!(
+            (mean - expected).abs() < 4.0 * error,
+            "{mean} ± {error} against {expected}"
+        );
+        (0..400).for_each(|seed| errors.push(run(seed).standard_error.expect("an error")));
+        // The stated error is the spread over repetitions; that itself is known to 1/sqrt(800), the second order adds some.
+        let spread = error * 20.0;
+        let stated = errors.iter().sum::<f64>() / 400.0;
+        assert!(
+            (0.9..1.25).contains(&(stated / spread)),
+            "{stated} against {spread}"
+        );
+    }
+
+    #[test]
+    fn equal_distributions_give_nothing_on_average() {
+        let (mean, error) = repeated(300, |seed| {
+            let all = normals(50, 2, seed);
+            let (x, y) = all.view().split_at(ndarray::Axis(0), 20);
+            mmd_rbf(x, y, 1.0).expect("defined").value
+        });
+        assert!(mean.abs() < 4.0 * error, "{mean} ± {error}");
+    }
+
+    #[test]
+    fn the_median_of_known_distances() {
+        // 1, 2, 3 and a row that coincides with another.
+        assert_eq!(median_distance(array![[0.0], [1.0], [3.0]].view()), Ok(2.0));
+        assert_eq!(median_distance(array![[5.0], [5.0], [7.0]].view()), Ok(2.0));
+        let constant = median_distance(array![[1.0, 2.0], [1.0, 2.0]].view());
+        assert_eq!(constant, Err(MetricError::Constant { set: Set::Second }));
+        let rows = array![[0.0], [1.0]];
+        assert!(matches!(
+            mmd_rbf(rows.view(), rows.view(), 0.0),
+            Err(MetricError::Option { .. })
+        ));
+    }
+}

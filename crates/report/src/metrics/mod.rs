@@ -25,6 +25,8 @@ mod random;
 mod rows;
 mod score;
 mod spectrum;
+#[cfg(test)]
+mod testing;
 mod wasserstein;
 
 pub use autocorrelation::autocorrelation_distance;

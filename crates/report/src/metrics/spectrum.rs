@@ -99,3 +99,72 @@ fn mean_periodogram(series: ArrayView2<'_, f64>, waves: &Array2<f64>) -> Array1<
         .map(|pair| (pair[0] + pair[1]) / series.nrows() as f64);
     powers.collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::testing::normals;
+
+    fn distance(x: &Array2<f64>, y: &Array2<f64>, channels: usize) -> f64 {
+        spectrum_distance(x.view(), y.view(), channels).expect("defined")
+    }
+
+    #[test]
+    fn a_wave_has_one_line() {
+        // |L/2|^2 / L at its frequency; at the highest |L|^2 / L.
+        for length in [16, 17] {
+            let wave = |k: usize| {
+                Array2::from_shape_fn((3, length), |(_, t)| {
+                    5.0 + (std::f64::consts::TAU * (k * t) as f64 / length as f64).cos()
+                })
+            };
+            let power = mean_periodogram(wave(3).view(), &waves(length));
+            for (index, power) in power.iter().enumerate() {
+                let expected = if index + 1 == 3 { length as f64 / 4.0 } else { 0.0 };
+                assert!((power - expected).abs() < 1e-12, "{power} against {expected}");
+            }
+        }
+        let highest = Array2::from_shape_fn((1, 8), |(_, t)| if t % 2 == 0 { 1.0 } else { -1.0 });
+        assert!((mean_periodogram(highest.view(), &waves(8))[3] - 8.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn ten_times_the_amplitude_is_twenty_decibels() {
+        let x = normals(300, 24, 1);
+        assert!((distance(&x, &(&x * 10.0), 1) - 20.0).abs() < 1e-9);
+        assert!(
+            (distance(&(&x + 3.0), &x, 1)).abs() < 1e-9,
+            "the constant part does not count"
+        );
+        // The first of two channels louder, the second equal: the mean of 20 and 0.
+        let mut louder = x.clone();
+        louder.slice_mut(s![.., ..12]).mapv_inplace(|value| value * 10.0);
+        assert!((distance(&x, &louder, 2) - 10.0).abs() < 1e-9);
+        assert_eq!(distance(&Array2::ones((4, 6)), &Array2::ones((5, 6)), 1), 0.0);
+    }
+
+    #[test]
+    fn white_noise_against_white_noise() {
+        // Mean powers are known to a relative 1/sqrt(n), 4.34 dB each; the last frequency of an even length has twice the variance.
+        let (n, m) = (400, 600);
+        let value = distance(&normals(n, 31, 1), &normals(m, 31, 2), 1);
+        let expected = 10.0 / 10f64.ln() * (1.0 / n as f64 + 1.0 / m as f64).sqrt();
+        // The root mean square of 15 nearly normal numbers: 1/sqrt(30) of itself.
+        assert!(
+            (value / expected - 1.0).abs() < 4.0 / 30f64.sqrt(),
+            "{value} against {expected}"
+        );
+    }
+
+    #[test]
+    fn rows_must_be_series() {
+        let x = normals(3, 12, 0);
+        for channels in [0, 5, 12, 24] {
+            let error = spectrum_distance(x.view(), x.view(), channels);
+            assert!(
+                matches!(error, Err(MetricError::Series { columns: 12, .. })),
+                "{channels}"
+            );
+        }
+    }
+}

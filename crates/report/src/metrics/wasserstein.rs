@@ -24,7 +24,7 @@ fn coupled(x: &[f64], y: &[f64]) -> [f64; 2] {
         i += usize::from(x_end == end);
         j += usize::from(y_end == end);
     }
-    sums.map(|sum| sum / n as f64 / m as f64)
+    sums.map(|sum| sum / (n as f64 * m as f64))
 }
 
 fn sorted(values: impl Iterator<Item = f64>) -> Vec<f64> {
@@ -143,4 +143,120 @@ pub(super) fn of_directions(values: &[[f64; 2]], order: Order) -> Result<Estimat
         }
     };
     estimate.finite("the Wasserstein distance")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::metrics::testing::{normals, rotated};
+    use proptest::prelude::*;
+
+    fn exact(x: &[f64], y: &[f64]) -> [f64; 2] {
+        [Order::One, Order::Two].map(|order| wasserstein_1d(x, y, order).expect("defined"))
+    }
+
+    #[test]
+    fn point_masses_and_halves() {
+        assert_eq!(exact(&[3.0], &[-1.0, -1.0, -1.0]), [4.0, 4.0]);
+        assert_eq!(exact(&[0.0], &[1.0, 0.0]), [0.5, 0.5f64.sqrt()]);
+        // {0, 1, 2} to {0.5, 1.5}: a third moves by 1/2, a sixth by 1/2 each way, a third by 1/2.
+        let [w1, w2] = exact(&[2.0, 0.0, 1.0], &[1.5, 0.5]);
+        assert!((w1 - 0.5).abs() < 1e-15 && (w2 - 0.5).abs() < 1e-15);
+    }
+
+    #[test]
+    fn normals_have_a_closed_form() {
+        // W_2^2 = (difference of means)^2 + (difference of deviations)^2; both empirical errors are of order 1/sqrt(n).
+        let n = 40_000;
+        let x = normals(n, 1, 1).into_raw_vec_and_offset().0;
+        let y: Vec<f64> = normals(n / 2, 1, 2).iter().map(|v| 1.0 + 3.0 * v).collect();
+        let [_, w2] = exact(&x, &y);
+        // d W_2^2 = 2 (dm + 2 ds), with variances 1/n + 9/(n/2) and half of it.
+        let variance = (1.0 / n as f64 + 18.0 / n as f64) * (4.0 + 16.0 / 2.0);
+        let bound = 4.0 * variance.sqrt() / (2.0 * 5f64.sqrt());
+        assert!(
+            (w2 - 5f64.sqrt()).abs() < bound,
+            "{w2} against {} ± {bound}",
+            5f64.sqrt()
+        );
+    }
+
+    #[test]
+    fn a_shift_seen_along_directions() {
+        // Each projection moves by |theta . delta|: E (theta . delta)^2 = |delta|^2 / d, E |theta_1| = 1/2 for d = 3.
+        let x = normals(50, 3, 1);
+        let y = &x + &ndarray::array![2.0, 0.0, -1.0];
+        let sliced = |order| sliced_wasserstein(x.view(), y.view(), order, 4000, 7).expect("defined");
+        let (one, two) = (sliced(Order::One), sliced(Order::Two));
+        let within = |estimate: Estimate, expected: f64| {
+            let error = estimate.standard_error.expect("many directions");
+            assert!(
+                (estimate.value - expected).abs() < 4.0 * error,
+                "{estimate:?} against {expected}"
+            );
+            // Var |theta . delta| = |delta|^2 (1/3 - 1/4).
+            assert!(error < 0.011 * 5f64.sqrt());
+        };
+        within(one, 5f64.sqrt() / 2.0);
+        within(two, (5.0f64 / 3.0).sqrt());
+        let error = (5.0f64 / 12.0 / 4000.0).sqrt();
+        assert!((one.standard_error.expect("an error") / error - 1.0).abs() < 0.05);
+    }
+
+    #[test]
+    fn one_dimension_needs_one_direction() {
+        let (x, y) = (normals(30, 1, 1), normals(41, 1, 2));
+        let [w1, w2] = exact(x.as_slice().expect("rows"), y.as_slice().expect("rows"));
+        for (order, expected) in [(Order::One, w1), (Order::Two, w2)] {
+            let sliced = sliced_wasserstein(x.view(), y.view(), order, 9, 3).expect("defined");
+            assert!(
+                (sliced.value - expected).abs() < 1e-14 && sliced.standard_error.is_some_and(|e| e < 1e-14)
+            );
+        }
+        assert!(matches!(
+            sliced_wasserstein(x.view(), y.view(), Order::One, 0, 3),
+            Err(MetricError::Option { .. })
+        ));
+        assert!(matches!(
+            wasserstein_1d(&[], &[1.0], Order::One),
+            Err(MetricError::TooFewRows { .. })
+        ));
+        let bad = wasserstein_1d(&[0.0], &[1.0, f64::NAN], Order::One);
+        assert!(matches!(
+            bad,
+            Err(MetricError::NotFinite {
+                set: Set::Second,
+                row: 1,
+                column: 0,
+                ..
+            })
+        ));
+    }
+
+    #[test]
+    fn a_rotation_changes_the_directions_only() {
+        let (x, y) = (normals(200, 2, 1), normals(200, 2, 2) * 1.5);
+        let value = |x: &Array2<f64>, y: &Array2<f64>| {
+            sliced_wasserstein(x.view(), y.view(), Order::Two, 2000, 1).expect("defined")
+        };
+        let (plain, turned) = (value(&x, &y), value(&rotated(&x, 1.0), &rotated(&y, 1.0)));
+        let error = plain
+            .standard_error
+            .expect("an error")
+            .hypot(turned.standard_error.expect("an error"));
+        assert!((plain.value - turned.value).abs() < 4.0 * error);
+    }
+
+    proptest! {
+        #[test]
+        fn unequal_sizes_are_repetitions(x in prop::collection::vec(-5.0f64..5.0, 1..9), y in prop::collection::vec(-5.0f64..5.0, 1..9)) {
+            // Each entry as often as the other list is long: lists of one length, matched in order.
+            let repeat = |list: &[f64], times: usize| sorted(list.iter().flat_map(|&v| vec![v; times]));
+            let (a, b) = (repeat(&x, y.len()), repeat(&y, x.len()));
+            let mean = |power: i32| a.iter().zip(&b).map(|(a, b)| (a - b).abs().powi(power)).sum::<f64>() / a.len() as f64;
+            let [w1, w2] = exact(&x, &y);
+            prop_assert!((w1 - mean(1)).abs() < 1e-12 && (w2 - mean(2).sqrt()).abs() < 1e-12);
+            prop_assert_eq!(exact(&y, &x), [w1, w2]);
+        }
+    }
 }

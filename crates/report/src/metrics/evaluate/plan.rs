@@ -89,6 +89,7 @@ impl Plan {
             FLOOR + 1
         };
         let mut all = Array2::zeros((n + held_out_order.len() + data_order.len(), samples.ncols()));
+        let data_start = n + held_out_order.len();
         let mut targets = all.rows_mut().into_iter();
         fill(&mut targets, samples, &sample_order);
         if let Some(held_out) = data.held_out {
@@ -96,7 +97,7 @@ impl Plan {
         }
         fill(&mut targets, data.rows, &data_order);
         Ok(Self {
-            pool: Pool::new(all, &lengths)?,
+            pool: Pool::new(all, &lengths, data_start..data_start + m)?,
             comparisons,
             matched: matched_index,
             rest,

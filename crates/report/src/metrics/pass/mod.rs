@@ -27,7 +27,7 @@ use block::{Met, Task};
 /// Rows of a task.
 const ROWS: usize = 256;
 
-/// All rows, less their common mean (which changes no distance and saves digits), cut into segments.
+/// All rows, less about the mean of the data (which changes no distance and saves digits), cut into segments.
 pub(super) struct Pool {
     pub rows: Array2<f64>,
     pub mean: Array1<f64>,
@@ -37,12 +37,24 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Takes rows that lie segment after segment, `lengths` rows in each.
-    pub fn new(mut rows: Array2<f64>, lengths: &[usize]) -> Result<Self, MetricError> {
+    /// Takes rows that lie segment after segment, `lengths` rows in each. The mean is that of the rows `reference`, so
+    /// that what is computed of these alone does not depend on the others.
+    pub fn new(
+        mut rows: Array2<f64>,
+        lengths: &[usize],
+        reference: Range<usize>,
+    ) -> Result<Self, MetricError> {
         let overflow = || MetricError::Overflow {
             quantity: "a distance",
         };
-        let mean = rows.mean_axis(Axis(0)).ok_or_else(overflow)?;
+        let reference = rows.slice(s![reference, ..]);
+        let mut mean = reference.mean_axis(Axis(0)).ok_or_else(overflow)?;
+        for (mean, column) in mean.iter_mut().zip(reference.columns()) {
+            let largest = column
+                .iter()
+                .fold(0.0, |largest: f64, value| largest.max(value.abs()));
+            *mean = rounded(*mean, largest);
+        }
         rows -= &mean;
         let norms: Vec<f64> = rows
             .rows()
@@ -82,7 +94,7 @@ impl Pool {
             .zip_mut_with(&first, |to, &from| *to = from.into());
         all.slice_mut(s![n.., ..])
             .zip_mut_with(&second, |to, &from| *to = from.into());
-        Self::new(all, &[n, m])
+        Self::new(all, &[n, m], n..n + m)
     }
 
     /// That rows of the first and the second segment have so many neighbours.
@@ -120,6 +132,17 @@ impl Pool {
             _ => f64::NAN,
         }
     }
+}
+
+/// A mean to 20 binary digits of the largest value, so that the difference of a value and the mean is exact for bytes,
+/// whole numbers and most `f32`: equal distances stay equal.
+fn rounded(mean: f64, largest: f64) -> f64 {
+    if largest == 0.0 {
+        return 0.0;
+    }
+    let step = (largest.log2().floor() - 20.0).exp2();
+    let rounded = (mean / step).round() * step;
+    if rounded.is_finite() { rounded } else { mean }
 }
 
 /// That there are balls to speak of: at least one neighbour, and more rows than neighbours.
