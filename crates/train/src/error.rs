@@ -154,6 +154,18 @@ pub enum TrainError {
     /// Ranks cannot reach each other, or one is gone.
     #[error(transparent)]
     Comm(#[from] c10d::C10dError),
+    /// A run lost one of its ranks.
+    #[error(
+        "{source}; another rank has ended or cannot be reached, see what it says; {}{}",
+        last_good(*.saved),
+        if .saved.is_some() { "; --resume goes on from it" } else { "" }
+    )]
+    Lost {
+        /// What failed here.
+        source: c10d::C10dError,
+        /// Step of the last good checkpoint, if there is one.
+        saved: Option<u64>,
+    },
     /// Ranks do not fit together.
     #[error("rank {rank}: {reason}")]
     Ranks {

@@ -204,3 +204,20 @@ fn schedules_have_their_values() {
         1.0,
     );
 }
+
+#[test]
+fn a_loss_without_a_way_back_is_an_error() {
+    one_thread();
+    let vs = nn::VarStore::new(Device::Cpu);
+    let layer = score_nets::seeded(1, || nn::linear(vs.root(), 2, 1, Default::default()));
+    let params = FlatParams::bind(score_nets::named_parameters(&vs)).expect("float parameters");
+    let x = Tensor::ones([4, 2], (Kind::Float, Device::Cpu));
+    let without = tch::no_grad(|| x.apply(&layer).mean(Kind::Float));
+    for loss in [without, x.mean(Kind::Float)] {
+        let error = params.backward(&loss, false).expect_err("nothing to follow");
+        assert!(error.to_string().contains("depends on no parameter"), "{error}");
+    }
+    params
+        .backward(&x.apply(&layer).mean(Kind::Float), false)
+        .expect("a gradient");
+}

@@ -123,6 +123,11 @@ impl FlatParams {
     /// # Errors
     /// When libtorch fails: nothing in `loss` depends on a parameter, or no memory is left.
     pub fn backward(&self, loss: &Tensor, add: bool) -> Result<(), TchError> {
+        // libtorch would end the process.
+        if !loss.requires_grad() {
+            let reason = "the loss depends on no parameter, or gradients are off";
+            return Err(TchError::Torch(reason.to_owned()));
+        }
         let found = Tensor::f_run_backward(&[loss], &self.tensors, false, false)?;
         let mut pieces = Vec::with_capacity(2 * found.len());
         let mut end = 0;

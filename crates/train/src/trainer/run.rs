@@ -76,7 +76,8 @@ pub fn run<'a>(
     // Everything that can be refused is refused before the first step.
     let sampler = trainer.sampler()?;
     let mut run = Run::start(trainer, folder, options)?;
-    run.train(trainer, options, hooks)?;
+    run.train(trainer, options, hooks)
+        .map_err(|error| run.with_last_good(error))?;
     let interrupted = run.interrupted;
     let mut summary = run.summary(trainer, interrupted);
     if !interrupted {
@@ -216,9 +217,7 @@ impl<'a> Run<'a> {
         );
         let mut next = self.next(trainer, options, &[])?;
         while !next.stop && !next.end && next.fraction < 1.0 {
-            let metrics = trainer
-                .step(next.fraction)
-                .map_err(|error| self.with_last_good(error))?;
+            let metrics = trainer.step(next.fraction)?;
             let step = trainer.state().step;
             self.log(trainer, &metrics, options)?;
             let asked: Vec<Action> = hooks
@@ -314,6 +313,10 @@ impl<'a> Run<'a> {
                 loss,
                 grad_norm,
                 lr,
+                saved: self.saved,
+            },
+            TrainError::Comm(source) => TrainError::Lost {
+                source,
                 saved: self.saved,
             },
             other => other,

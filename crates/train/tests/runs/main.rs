@@ -7,6 +7,7 @@ mod complete;
 mod damage;
 mod losses;
 mod page;
+mod ranks;
 mod resume;
 mod tensorboard;
 mod trouble;

@@ -1,0 +1,183 @@
+//! Several processes that train one model: started by the program itself, and by whoever sets the variables of torchrun.
+
+use std::fs;
+use std::net::TcpListener;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+use crate::common::{Place, alone, checkpoint_bytes, fails, json, ok, wait_until};
+
+/// Without dropout, which is drawn anew for each piece.
+const PLAIN: [&str; 4] = ["--net.dropout", "0", "--train.steps", "40"];
+
+/// One of two ranks, told by variables.
+fn rank(mut command: Command, number: u32, port: u16) -> Command {
+    command.args(["--rank-timeout", "20"]);
+    command.env("RANK", number.to_string()).env("WORLD_SIZE", "2");
+    command
+        .env("MASTER_ADDR", "127.0.0.1")
+        .env("MASTER_PORT", port.to_string());
+    command
+}
+
+/// A port that was free a moment ago.
+fn port() -> u16 {
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    listener.local_addr().expect("an address").port()
+}
+
+fn start(mut command: Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::piped());
+    command.spawn().expect("the program starts")
+}
+
+/// How a process ended, and its line that starts with `error:`.
+fn end(child: Child) -> (Option<i32>, String) {
+    let output = child.wait_with_output().expect("still ours");
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    let line = stderr.lines().find(|line| line.starts_with("error:"));
+    (output.status.code(), line.unwrap_or_default().to_owned())
+}
+
+#[test]
+fn two_processes_write_the_bytes_of_one_that_takes_two_pieces() {
+    let _alone = alone();
+    let place = Place::new();
+    let pieces = ["--train.batch", "32", "--train.accumulate", "2"];
+    ok(place.train("one", &[&PLAIN[..], &pieces].concat()));
+    let said = json(&ok(place.train("two", &[&PLAIN[..], &["--nproc", "2"]].concat())));
+    assert_eq!(
+        (said["steps"].as_u64(), said["samples"].as_u64()),
+        (Some(40), Some(16))
+    );
+    for step in [20, 40] {
+        let tensors = |run: &str| {
+            let files = checkpoint_bytes(&place.path(run), step).into_iter();
+            files
+                .filter(|(name, _)| name.ends_with(".safetensors"))
+                .collect::<Vec<_>>()
+        };
+        assert_eq!(tensors("two").len(), 3);
+        assert!(tensors("two") == tensors("one"), "step {step}");
+    }
+    let samples = |run: &str| fs::read(place.path(run).join("samples.npz")).expect("readable");
+    assert!(samples("two") == samples("one"));
+    for (two, one) in place.metrics("two").iter().zip(&place.metrics("one")) {
+        for key in ["loss", "val_loss", "grad_norm", "lr"] {
+            let (two, one) = (two[key].as_f64(), one[key].as_f64());
+            let close = |(a, b): (f64, f64)| (a - b).abs() <= 1e-6 * b.abs();
+            assert!(two.zip(one).is_none_or(close), "{key}: {two:?} {one:?}");
+            assert_eq!(two.is_some(), one.is_some());
+        }
+    }
+}
+
+#[test]
+fn a_killed_rank_ends_the_other_and_a_restart_goes_on() {
+    let _alone = alone();
+    let place = Place::new();
+    let long = [
+        "--net.dropout",
+        "0",
+        "--train.steps",
+        "4000",
+        "--train.checkpoint_every",
+        "10",
+    ];
+    let port = port();
+    let first = start(rank(place.train("run", &long), 0, port));
+    let mut second = start(rank(place.train("run", &long), 1, port));
+    let latest = place.path("run").join("checkpoints/latest");
+    wait_until("a checkpoint", || latest.exists());
+    second.kill().expect("still ours");
+    let killed = Instant::now();
+    let (code, line) = end(first);
+    assert!(
+        killed.elapsed() < Duration::from_secs(20),
+        "{:?}",
+        killed.elapsed()
+    );
+    assert_eq!(code, Some(1));
+    assert!(
+        line.starts_with("error: rank 0: ")
+            && line.contains("another rank has ended")
+            && line.contains("is the last good one"),
+        "{line}"
+    );
+    second.wait().expect("still ours");
+    // As torchrun starts a group again: the same arguments, and a count of restarts.
+    let again = |number| {
+        let mut command = rank(place.train("run", &long[..2]), number, port);
+        command.env("TORCHELASTIC_RESTART_COUNT", "1");
+        command.args(["--train.steps", "60"]);
+        command
+    };
+    let other = start(again(1));
+    let resumed = ok(again(0));
+    assert_eq!(end(other).0, Some(0));
+    assert!(String::from_utf8_lossy(&resumed.stderr).contains("going on from step"));
+    assert!(json(&resumed)["steps"].as_u64().is_some_and(|steps| steps >= 60));
+}
+
+#[test]
+fn ranks_that_do_not_fit_say_so_and_leave_no_folder() {
+    let _alone = alone();
+    let place = Place::new();
+    let port = port();
+    let second = start(rank(place.train("run", &["--optim.lr", "1e-4"]), 1, port));
+    let said = fails(rank(place.train("run", &["--optim.lr", "1e-3"]), 0, port), 1);
+    assert!(
+        said.contains("rank 1 was started with another configuration than rank 0"),
+        "{said}"
+    );
+    let (code, line) = end(second);
+    assert_eq!(code, Some(1));
+    assert!(
+        line.contains("here `lr = 0.0001`, on rank 0 `lr = 0.001`"),
+        "{line}"
+    );
+    assert!(!place.path("run").exists());
+    // Nobody else comes.
+    let mut lonely = place.train(
+        "run",
+        &["--rank", "0", "--world-size", "2", "--rank-timeout", "2"],
+    );
+    lonely
+        .arg("--meet")
+        .arg(format!("file://{}", place.path("store").display()));
+    let said = fails(lonely, 1);
+    assert!(
+        said.contains("rank 0 of 2 found no group at file://") && said.contains("(timeout 2 s)"),
+        "{said}"
+    );
+    let said = fails(place.train("run", &["--rank", "0"]), 2);
+    assert!(
+        said.contains("--rank, --world-size and --meet go together"),
+        "{said}"
+    );
+    assert!(!place.path("run").exists());
+}
+
+#[test]
+fn a_signal_to_the_program_that_started_ranks_saves_and_ends_them() {
+    let _alone = alone();
+    let place = Place::new();
+    let long = [
+        "--train.steps",
+        "100000",
+        "--train.checkpoint_every",
+        "0",
+        "--nproc",
+        "2",
+    ];
+    let child = start(place.train("run", &long));
+    let metrics = place.path("run").join("metrics.jsonl");
+    wait_until("steps", || {
+        fs::metadata(&metrics).is_ok_and(|file| file.len() > 0)
+    });
+    let sent = Command::new("kill").arg(child.id().to_string()).status();
+    assert!(sent.expect("kill starts").success());
+    assert_eq!(end(child).0, Some(130));
+    let checkpoints = place.checkpoints("run");
+    assert!(checkpoints.len() == 1 && checkpoints[0].1, "{checkpoints:?}");
+}
