@@ -93,9 +93,6 @@ pub struct TrainArgs {
     /// Where libtorch computes.
     #[command(flatten)]
     pub machine: MachineArgs,
-    /// Ranks to start on this machine, each with its share of every batch and of the cores
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with_all = ["rank", "world_size", "meet"])]
-    pub nproc: Option<u32>,
     /// Which of several processes this is.
     #[command(flatten)]
     pub ranks: RankArgs,
@@ -119,6 +116,9 @@ pub struct MachineArgs {
 #[derive(Debug, Clone, Args)]
 #[command(next_help_heading = "Several processes")]
 pub struct RankArgs {
+    /// Ranks to start on this machine, which share the work and the cores
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=1024), conflicts_with_all = ["rank", "world_size", "meet"])]
+    pub nproc: Option<u32>,
     /// Number of this rank, from 0
     #[arg(long, value_name = "R")]
     pub rank: Option<u32>,
@@ -139,6 +139,7 @@ pub struct RankArgs {
 impl Default for RankArgs {
     fn default() -> Self {
         Self {
+            nproc: None,
             rank: None,
             world_size: None,
             meet: None,
@@ -207,6 +208,9 @@ pub struct SampleArgs {
     /// Where libtorch computes.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// Which of several processes this is.
+    #[command(flatten)]
+    pub ranks: RankArgs,
     /// Overrides of `[sampler]` keys.
     #[arg(skip)]
     pub overrides: Vec<Override>,

@@ -6,6 +6,7 @@ mod export;
 mod import;
 mod likelihood;
 mod net;
+mod ranks;
 mod report;
 mod sample;
 mod train;

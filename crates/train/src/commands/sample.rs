@@ -10,11 +10,12 @@ use serde::Serialize;
 use solvers::Sampler;
 use tch::Device;
 
+use super::ranks::Place;
 use super::{print_json, set_up};
 use crate::cli::{DONE, INTERRUPTED, SampleArgs, load_run};
 use crate::config::load_text;
 use crate::data::Scaling;
-use crate::dist::Single;
+use crate::dist::{self, Comm, Engine, Single};
 use crate::log::ProgressReport;
 use crate::model::OpenModel;
 use crate::sample::{Model, SampleOptions, Told};
@@ -56,15 +57,24 @@ struct SampleSummary {
 /// # Errors
 /// The folder is no run and no model, has no whole checkpoint, or the sampler or a file fails.
 pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
+    args.check()?;
+    let comm: Box<dyn Comm> = match Place::find(&args.ranks)? {
+        Place::Launched(code) => return Ok(code),
+        Place::Rank(membership) => Box::new(Engine::join(&membership)?),
+        Place::Alone => Box::new(Single),
+    };
+    let leads = dist::leads(comm.as_ref());
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
-    args.check()?;
     let stop = StopFlag::on_signals()?;
     let (opened, config) = open(args, device)?;
     let opened = opened.in_precision(args.precision.precision)?;
     let (sde, precond) = opened.card.process(&opened.card_file())?;
     let sampler: Box<dyn Sampler<TensorState>> = config.sampler.build(sde.as_ref())?;
-    let mut progress = ProgressReport::new("sampling");
+    let mut progress = match leads {
+        true => ProgressReport::new("sampling"),
+        false => ProgressReport::silent(),
+    };
     for note in &opened.notes {
         progress.say(note);
     }
@@ -74,6 +84,11 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         seed,
         batch: args.batch.unwrap_or(0),
     };
+    let draw = format!(
+        "{options:?}\nstep {:?}\n{:?}\n",
+        opened.card.origin.step, args.overrides
+    );
+    dist::same_text(comm.as_ref(), "draw", &draw)?;
     let told = Told::read(&config.condition, &opened.card.data.shape, device)?.or(&opened.told);
     let model = Model {
         net: opened.net.as_ref(),
@@ -83,7 +98,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         device,
         condition: &config.condition,
         told: &told,
-        comm: &Single,
+        comm: comm.as_ref(),
     };
     let scaling = Scaling::of_card(&opened.card.data);
     let (mut out, mut png) = match (&args.out, &args.png) {
@@ -101,7 +116,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     let samples = model.sample(sampler.as_ref(), options, &stop, &mut show)?;
     let seconds = started.elapsed().as_secs_f64();
     progress.finish();
-    if samples.stopped {
+    if samples.stopped || !leads {
         (out, png) = (None, None);
     } else {
         if let Some(path) = &out {
@@ -126,7 +141,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         png,
         peak_memory_mb: peak_memory_mb(),
     };
-    if args.json {
+    if args.json && leads {
         print_json(&summary)?;
     }
     Ok(if samples.stopped { INTERRUPTED } else { DONE })

@@ -1,14 +1,14 @@
 //! `sde train`.
 
-use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
+use super::ranks::Place;
 use super::{print_json, set_up};
 use crate::TrainError;
 use crate::cli::{DONE, INTERRUPTED, TrainArgs, print_line};
 use crate::config::Override;
-use crate::dist::{Engine, Membership, launch};
+use crate::dist::{Engine, Membership};
 use crate::log::ProgressReport;
 use crate::trainer::folder::CONFIG_FILE;
 use crate::trainer::{RunFolder, RunOptions, StopFlag, Summary, Trainer, run};
@@ -32,10 +32,11 @@ const CHANGEABLE: [&str; 10] = [
 /// # Errors
 /// See [`run()`]; besides, the configuration, the device or the run folder is refused.
 pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
-    if let Some(count) = args.nproc.filter(|&count| count > 1) {
-        return launch(count, &without_nproc(std::env::args_os().skip(1)));
-    }
-    let membership = Membership::find(&args.ranks, &|name| std::env::var(name).ok())?;
+    let membership = match Place::find(&args.ranks)? {
+        Place::Launched(code) => return Ok(code),
+        Place::Rank(membership) => Some(membership),
+        Place::Alone => None,
+    };
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
     // A run that a launcher has started again goes on by itself.
@@ -123,20 +124,6 @@ fn tell(summary: &Summary, progress: &ProgressReport) {
 /// Whether this group was started again over a run in `out`.
 fn is_restart(membership: Option<&Membership>, out: &Path) -> bool {
     membership.is_some_and(|place| place.restarts > 0) && out.join(CONFIG_FILE).is_file()
-}
-
-/// Arguments without `--nproc N` and `--nproc=N`.
-fn without_nproc(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
-    let mut kept = Vec::new();
-    let mut args = args;
-    while let Some(arg) = args.next() {
-        if arg == "--nproc" {
-            args.next();
-        } else if !arg.to_string_lossy().starts_with("--nproc=") {
-            kept.push(arg);
-        }
-    }
-    kept
 }
 
 /// What a run is made of stays as it is.

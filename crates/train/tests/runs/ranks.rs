@@ -62,6 +62,19 @@ fn two_processes_write_the_bytes_of_one_that_takes_two_pieces() {
     }
     let samples = |run: &str| fs::read(place.path(run).join("samples.npz")).expect("readable");
     assert!(samples("two") == samples("one"));
+    // Batches of 5: the second rank draws two of four, the last of them smaller.
+    let draw = |file: &str, more: &[&str]| {
+        let args = [
+            "sample", "--run", "two", "--n", "18", "--batch", "5", "--out", file, "--json",
+        ];
+        let said = json(&ok(place.command(&[&args[..], more].concat())));
+        assert_eq!(
+            (said["samples"].as_u64(), said["nfe"].as_u64()),
+            (Some(18), Some(9))
+        );
+        fs::read(place.path(file)).expect("readable")
+    };
+    assert!(draw("one.npy", &[]) == draw("two.npy", &["--nproc", "2"]));
     for (two, one) in place.metrics("two").iter().zip(&place.metrics("one")) {
         for key in ["loss", "val_loss", "grad_norm", "lr"] {
             let (two, one) = (two[key].as_f64(), one[key].as_f64());

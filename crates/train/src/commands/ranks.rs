@@ -1,0 +1,42 @@
+//! Commands that several processes can do together.
+
+use std::ffi::OsString;
+
+use crate::TrainError;
+use crate::cli::RankArgs;
+use crate::dist::{Membership, launch};
+
+/// What this process is.
+pub(super) enum Place {
+    /// By itself.
+    Alone,
+    /// One of several.
+    Rank(Membership),
+    /// It has started several, which have ended with this exit code.
+    Launched(u8),
+}
+
+impl Place {
+    /// From the arguments and the environment; where several ranks are to be started here, they are, and have ended when this returns.
+    pub(super) fn find(args: &RankArgs) -> Result<Self, TrainError> {
+        if let Some(count) = args.nproc.filter(|&count| count > 1) {
+            return launch(count, &without_nproc(std::env::args_os().skip(1))).map(Self::Launched);
+        }
+        let membership = Membership::find(args, &|name| std::env::var(name).ok())?;
+        Ok(membership.map_or(Self::Alone, Self::Rank))
+    }
+}
+
+/// Arguments without `--nproc N` and `--nproc=N`.
+fn without_nproc(args: impl Iterator<Item = OsString>) -> Vec<OsString> {
+    let mut kept = Vec::new();
+    let mut args = args;
+    while let Some(arg) = args.next() {
+        if arg == "--nproc" {
+            args.next();
+        } else if !arg.to_string_lossy().starts_with("--nproc=") {
+            kept.push(arg);
+        }
+    }
+    kept
+}
