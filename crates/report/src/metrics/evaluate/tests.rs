@@ -246,6 +246,13 @@ fn digits_are_kept_far_from_the_origin_and_among_near_copies() {
         all.copies.smallest,
         copies.smallest
     );
+    // Samples that have all but collapsed, far from the data: what a matrix product leaves of their distances is rounding.
+    let (x, y) = (normals(300, 4, 3) * 1e-6 + 1e5, normals(300, 4, 4));
+    let energy = run(&x, &y, &Options::default())
+        .score("energy_distance")
+        .expect("a score")
+        .value;
+    near(energy, energy_distance(x.view(), y.view()).expect("defined"));
 }
 
 #[test]
