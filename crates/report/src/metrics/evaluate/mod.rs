@@ -23,8 +23,7 @@ use plan::{FLOOR, FULL, Plan};
 ///
 /// All metrics made of distances share one pass over them: memory is that of the rows in `f64`, time about
 /// `2 (n + m)^2 d` operations of a matrix product and `50 d^3` for the Fréchet distances: 51 s on one thread and 0.7 GB for 10,000
-/// rows against 10,000 of 784 values. The same arguments give
-/// the same bits, with any number of threads.
+/// rows against 10,000 of 784 values. The same arguments give the same bits, with any number of threads.
 ///
 /// # Errors
 /// [`MetricError`], before anything is computed, for fewer rows than the metrics need (10 samples and 10 real rows

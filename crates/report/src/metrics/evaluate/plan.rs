@@ -4,7 +4,7 @@ use ndarray::{Array2, ArrayView2};
 
 use crate::metrics::pass::{Comparison, Pool, check_neighbours};
 use crate::metrics::random::{Purpose, Random};
-use crate::metrics::{MetricError, Options, Reference, Set, c2st, rows};
+use crate::metrics::{MetricError, Options, Reference, Set, c2st, class_balance, rows, wasserstein};
 
 /// All rows to the side of the samples and of the data: the scores.
 pub(super) const FULL: usize = 0;
@@ -134,6 +134,7 @@ fn check<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             wanted: "at least 20",
         });
     }
+    wasserstein::directions(options.projections.min(1), 1, 0)?;
     if !(options.copy_tolerance >= 0.0 && options.copy_tolerance.is_finite()) {
         return Err(MetricError::Option {
             option: "copy_tolerance",
@@ -158,6 +159,7 @@ fn check<T: Copy + Into<f64>, U: Copy + Into<f64>>(
             rows: data.rows.nrows(),
         });
     }
+    class_balance::table(data.labels.unwrap_or_default())?;
     // What the smallest comparison has on each side.
     let n = samples.nrows().min(options.max_rows);
     let m = data.rows.nrows().min(options.max_rows);

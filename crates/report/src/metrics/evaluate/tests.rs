@@ -341,6 +341,12 @@ fn bad_input_is_refused_before_anything_is_computed() {
         of(&x, &data, &options),
         MetricError::Labels { labels: 3, rows: 60 }
     );
+    let labels = [u32::MAX; 60];
+    let data = Reference {
+        labels: Some(&labels),
+        ..plain
+    };
+    assert!(matches!(of(&x, &data, &options), MetricError::LargeLabel { .. }));
     let neighbours = of(
         &cut(&x, 12),
         &plain,
