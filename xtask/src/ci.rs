@@ -11,7 +11,14 @@ use crate::{libtorch, process, reader, readme, tidy};
 
 /// The crates that link libtorch. They are built in release mode only, so that the C++ wrappers are compiled
 /// once for the program, the tests, clippy and the documentation.
-const TENSOR_CRATES: [&str; 4] = ["--package", "score-nets", "--package", "train"];
+const TENSOR_CRATES: [&str; 6] = [
+    "--package",
+    "c10d",
+    "--package",
+    "score-nets",
+    "--package",
+    "train",
+];
 
 /// `cargo xtask test`: every test of the workspace.
 pub fn test(root: &Path) -> Outcome<()> {

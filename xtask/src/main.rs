@@ -31,6 +31,8 @@ handed to the sde program, built in release mode first (--help after the command
   sample       draw samples:    cargo xtask sample --run RUN_DIR|--model DIR [--n N]
   data         list, describe or fetch data sets
   checkpoint   what the checkpoints of a run hold
+  eval         measure samples against data: cargo xtask eval --run RUN_DIR
+  likelihood   log likelihood of rows, in nats and bits per dimension: cargo xtask likelihood --run RUN_DIR
   report       write a page that shows a run: cargo xtask report --run RUN_DIR
   import       make a model folder of another program's files:
                cargo xtask import --from diffusers|score-sde PATH [--model-config FILE] --out DIR
@@ -50,7 +52,7 @@ environment
 ";
 
 /// What `sde` answers to.
-pub const SDE_COMMANDS: [&str; 8] = [
+pub const SDE_COMMANDS: [&str; 10] = [
     "train",
     "sample",
     "data",
@@ -59,6 +61,8 @@ pub const SDE_COMMANDS: [&str; 8] = [
     "import",
     "export",
     "net",
+    "likelihood",
+    "eval",
 ];
 /// What this program does itself.
 pub const OWN_COMMANDS: [&str; 6] = ["setup", "doctor", "test", "ci", "tidy", "bench"];
