@@ -62,7 +62,7 @@ pub fn eval(args: &EvalArgs) -> Result<u8, TrainError> {
 /// The table in columns of even width.
 fn lines(scores: &Scores) -> Vec<String> {
     let head: Vec<String> = COLUMNS.iter().map(|name| (*name).to_owned()).collect();
-    let rows: Vec<Vec<String>> = std::iter::once(head).chain(scores.table(short)).collect();
+    let rows: Vec<Vec<String>> = std::iter::once(head).chain(scores.table(short, short)).collect();
     let width = |column: usize| {
         rows.iter()
             .map(|row| row[column].chars().count())

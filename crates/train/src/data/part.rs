@@ -39,3 +39,59 @@ impl DataConfig {
         Some(test)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::DataConfig;
+
+    fn config(table: &str) -> DataConfig {
+        toml::from_str(table).expect("written in the test")
+    }
+
+    #[test]
+    fn the_test_part_is_that_of_training_rows_alone() {
+        for kind in ["mnist", "fashion-mnist", "ucr"] {
+            let train = config(&format!("kind = \"{kind}\""));
+            let test = config(&format!("kind = \"{kind}\"\nsplit = \"test\""));
+            assert_eq!(train.test_part(), Some(test.clone()), "{kind}");
+            assert_eq!(test.test_part(), None, "{kind}");
+        }
+        let cifar = config("kind = \"cifar10\"\npath = \"/gone\"\nflip = true");
+        let test = config("kind = \"cifar10\"\npath = \"/gone\"\nflip = true\nsplit = \"test\"");
+        assert_eq!(cifar.test_part(), Some(test));
+        for table in [
+            "kind = \"digits\"",
+            "kind = \"toy-2d\"",
+            "kind = \"ucr\"\nsplit = \"all\"",
+        ] {
+            assert_eq!(config(table).test_part(), None, "{table}");
+        }
+        // One file has one part.
+        let file = tempfile::NamedTempFile::new().expect("a file");
+        let table = format!("kind = \"mnist\"\npath = \"{}\"", file.path().display());
+        assert_eq!(config(&table).test_part(), None);
+    }
+
+    #[test]
+    fn what_is_measured_is_left_alone_by_chance() {
+        for (kind, more) in [
+            ("digits", "dequantise = true"),
+            ("mnist", "dequantise = true"),
+            ("cifar10", "path = \"a\"\ndequantise = true\nflip = true"),
+            ("emoji", "dequantise = true\nflip = true"),
+            ("npy", "path = \"a\"\ndequantise = true\nflip = true"),
+            (
+                "image-folder",
+                "path = \"a\"\ndequantise = true\nflip = true\ncrop = \"random\"",
+            ),
+        ] {
+            let path = if more.contains("path") { "path = \"a\"" } else { "" };
+            let plain = config(&format!("kind = \"{kind}\"\n{path}"));
+            assert_eq!(
+                config(&format!("kind = \"{kind}\"\n{more}")).still(),
+                plain,
+                "{kind}"
+            );
+        }
+    }
+}

@@ -275,9 +275,9 @@ impl Scores {
     }
 
     /// The table: metric, value, value at the sizes of the floor, floor, what is better.
-    pub fn table(&self, number: impl Fn(f64) -> String) -> Vec<Vec<String>> {
+    pub fn table(&self, number: fn(f64) -> String, of_error: fn(f64) -> String) -> Vec<Vec<String>> {
         let with = |value: f64, error: Option<f64>| match error {
-            Some(error) => format!("{} ± {}", number(value), number(error)),
+            Some(error) => format!("{} ± {}", number(value), of_error(error)),
             None => number(value),
         };
         let row = |score: &Score| {

@@ -5,7 +5,7 @@ use std::path::Path;
 use report::Page;
 use report::plot::{Histogram, histogram};
 
-use super::{count, digits};
+use super::{count, digits, two_digits};
 use crate::TrainError;
 use crate::checkpoint::Store;
 use crate::evaluate::{LikelihoodFile, LikelihoodReport};
@@ -81,17 +81,6 @@ fn numbers(found: &LikelihoodReport) -> Vec<(&'static str, String)> {
     numbers.push(("evaluations of the flow", count(found.nfe)));
     numbers.push(("seconds", digits(found.seconds)));
     numbers
-}
-
-/// An error, to two digits.
-fn two_digits(error: f64) -> String {
-    match error {
-        error if error > 0.0 && error.is_finite() => {
-            let decimals = (1.0 - error.log10().floor()).clamp(0.0, 12.0) as usize;
-            format!("{error:.decimals$}")
-        }
-        _ => digits(error),
-    }
 }
 
 fn how(found: &LikelihoodReport) -> String {

@@ -79,6 +79,19 @@ fn digits(value: f64) -> String {
     trimmed(&format!("{value:.decimals$}")).to_owned()
 }
 
+/// An error, to two digits: 0.012, 12, 1.2e-5.
+fn two_digits(error: f64) -> String {
+    if !(error.is_finite() && error != 0.0) || (0.001..10.0).contains(&error.abs()) {
+        let decimals = if error == 0.0 {
+            0.0
+        } else {
+            1.0 - error.abs().log10().floor()
+        };
+        return format!("{error:.*}", decimals.max(0.0) as usize);
+    }
+    digits(format!("{error:.1e}").parse().unwrap_or(error))
+}
+
 /// Without zeros that say nothing.
 fn trimmed(text: &str) -> &str {
     match text.contains('.') {
@@ -102,7 +115,7 @@ fn count(value: u64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::{count, digits};
+    use super::{count, digits, two_digits};
 
     #[test]
     fn numbers_are_short() {
@@ -120,6 +133,8 @@ mod tests {
         for (value, text) in cases {
             assert_eq!(digits(value), text);
         }
+        let errors = [0.0, 0.012_34, 0.5, 5.04, 123.0, 0.000_054_3, f64::NAN].map(two_digits);
+        assert_eq!(errors, ["0", "0.012", "0.50", "5.0", "120", "5.4e-5", "NaN"]);
         assert_eq!(
             [0, 999, 1000, 1_234_567].map(count),
             ["0", "999", "1,000", "1,234,567"]

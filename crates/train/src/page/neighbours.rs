@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use ndarray::{Array2, Array3, Array4, Axis, concatenate};
+use ndarray::{Array2, Array3, Array4, Axis, concatenate, s};
 use report::Page;
 use report::image::{GridOptions, grid_bytes};
 use report::metrics::Neighbours;
@@ -20,7 +20,7 @@ const SAMPLES: usize = 12;
 const NEAREST: usize = 3;
 /// Images are shown with so many pixels a side at most, and enlarged to about so many.
 const LONGEST_SIDE: usize = 96;
-const CELL: usize = 56;
+const CELL: usize = 64;
 /// Values of training rows that are read at a time.
 const PIECE: usize = 1 << 20;
 
@@ -111,11 +111,8 @@ impl Samples {
             name: data.name().to_owned(),
             reason: error.to_string(),
         })?;
-        let caption = format!(
-            "On the left of each row of {} a sample, then the {NEAREST} training rows nearest to it",
-            1 + NEAREST
-        );
-        let page = page.text(&format!(
+        let scale = extent(cells.iter(), 0.05);
+        let mut page = page.text(&format!(
             "The training rows of the data set {} at the smallest Euclidean distance from each of the first {} samples, {}. Samples \
              that repeat training rows were remembered, not learned.",
             data.name(),
@@ -125,21 +122,31 @@ impl Samples {
                 _ => "in the units of the data",
             }
         ));
-        let page = match self.shape.as_slice() {
-            &[channels, height, width] => {
-                page.figure_png(&caption, &picture(&cells, (channels, height, width))?)
-            }
-            &[channels, length] => {
-                let scale = extent(cells.iter(), 0.05);
-                let series = Array3::from_shape_vec(
-                    (cells.nrows(), channels, length),
-                    cells.into_raw_vec_and_offset().0,
-                )
-                .expect("invariant: rows of the shape of the data");
-                page.figure_svg(&caption, &curves(&caption, series.view(), scale)?)
-            }
-            _ => page,
-        };
+        // Half of the samples a figure: figures stand side by side where there is room.
+        let half = self.values.nrows().div_ceil(2).max(1);
+        for first in (0..self.values.nrows()).step_by(half) {
+            let last = (first + half).min(self.values.nrows()) - 1;
+            let caption = format!(
+                "Samples {first} to {last}, each followed by the {NEAREST} training rows nearest to it"
+            );
+            let rows = cells
+                .slice(s![first * (1 + NEAREST)..(last + 1) * (1 + NEAREST), ..])
+                .to_owned();
+            page = match self.shape.as_slice() {
+                &[channels, height, width] => {
+                    page.figure_png(&caption, &picture(rows, (channels, height, width))?)
+                }
+                &[channels, length] => {
+                    let series = Array3::from_shape_vec(
+                        (rows.nrows(), channels, length),
+                        rows.into_raw_vec_and_offset().0,
+                    )
+                    .expect("invariant: rows of the shape of the data");
+                    page.figure_svg(&caption, &curves(&caption, series.view(), scale)?)
+                }
+                _ => page,
+            };
+        }
         let row = |(at, found): (usize, &Vec<(f64, u64)>)| {
             let near = found
                 .iter()
@@ -189,13 +196,12 @@ fn picture(
     let images = planes.permuted_axes([0, 2, 3, 1]);
     let stride = height.max(width).div_ceil(LONGEST_SIDE).max(1);
     let options = GridOptions {
-        // Two samples with their neighbours side by side.
-        columns: Some(2 * (1 + NEAREST)),
+        columns: Some(1 + NEAREST),
         gap: Some(2),
         scale: Some((CELL / height.max(width).div_ceil(stride).max(1)).max(1)),
     };
     Ok(grid_bytes(
-        images.slice(ndarray::s![.., ..;stride, ..;stride, ..]),
+        images.slice(s![.., ..;stride, ..;stride, ..]),
         &options,
     )?)
 }

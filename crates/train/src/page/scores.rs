@@ -4,7 +4,7 @@ use std::path::Path;
 
 use report::Page;
 
-use super::digits;
+use super::{digits, two_digits};
 use crate::evaluate::scores::{COLUMNS, Scores};
 
 pub(super) fn add(page: Page, run_dir: &Path) -> Page {
@@ -24,7 +24,7 @@ pub(super) fn add(page: Page, run_dir: &Path) -> Page {
             "The floor is what real rows get in the place of samples, a perfect model's score. Most scores depend on the number of rows: \
              the second column of figures, of as many samples as the floor has rows, is the one to hold against it. After ±: a standard error.",
         )
-        .table(&COLUMNS, &scores.table(digits));
+        .table(&COLUMNS, &scores.table(digits, two_digits));
     page = page.text(&format!(
         "The nearest that any sample comes to a training row is {}: sample {} and row {}.",
         digits(found.copies.smallest),
@@ -44,10 +44,10 @@ pub(super) fn add(page: Page, run_dir: &Path) -> Page {
     page.table(&["metric", "unit", "how"], &notes)
 }
 
-/// The data of images are values between black and white.
+/// The data of images are values in [0, 1].
 fn unit(unit: &str, images: bool) -> String {
     match images {
-        true => unit.replace("data units", "black to white"),
+        true => unit.replace("data units", "values in [0, 1]"),
         false => unit.to_owned(),
     }
 }
