@@ -184,7 +184,7 @@ impl Samples {
 
 /// Rows of four images.
 fn picture(
-    cells: &Array2<f32>,
+    cells: Array2<f32>,
     (channels, height, width): (usize, usize, usize),
 ) -> Result<Vec<u8>, TrainError> {
     let bytes: Vec<u8> = cells
