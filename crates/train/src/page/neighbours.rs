@@ -132,11 +132,11 @@ impl Samples {
             let rows = cells
                 .slice(s![first * (1 + NEAREST)..(last + 1) * (1 + NEAREST), ..])
                 .to_owned();
-            page = match self.shape.as_slice() {
-                &[channels, height, width] => {
+            page = match *self.shape.as_slice() {
+                [channels, height, width] => {
                     page.figure_png(&caption, &picture(rows, (channels, height, width))?)
                 }
-                &[channels, length] => {
+                [channels, length] => {
                     let series = Array3::from_shape_vec(
                         (rows.nrows(), channels, length),
                         rows.into_raw_vec_and_offset().0,
