@@ -31,6 +31,8 @@ const STYLE: &str = include_str!("page.css");
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Page {
     title: String,
+    /// Seconds after which a browser loads the file again.
+    refresh: Option<u32>,
     body: String,
     in_section: bool,
     in_figures: bool,
@@ -41,9 +43,19 @@ impl Page {
     pub fn new(title: &str) -> Self {
         Self {
             title: title.to_owned(),
+            refresh: None,
             body: String::new(),
             in_section: false,
             in_figures: false,
+        }
+    }
+
+    /// A page that an open browser loads again every so many seconds, at least 1, since somebody writes it anew.
+    #[must_use]
+    pub fn refresh(self, seconds: u32) -> Self {
+        Self {
+            refresh: Some(seconds.max(1)),
+            ..self
         }
     }
 
@@ -142,13 +154,16 @@ impl Page {
             page.body.push_str("</section>\n");
         }
         let (title, body) = (escape(&page.title), &page.body);
+        let refresh = page.refresh.map_or(String::new(), |seconds| {
+            format!("<meta http-equiv=\"refresh\" content=\"{seconds}\"/>\n")
+        });
         format!(
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\"/>\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\"/>\n\
              <meta name=\"color-scheme\" content=\"light dark\"/>\n\
              <meta http-equiv=\"Content-Security-Policy\" \
              content=\"default-src 'none'; img-src data:; style-src 'unsafe-inline'\"/>\n\
-             <title>{title}</title>\n<style>\n:root {{ --light: {LIGHT}; --dark: {DARK}; }}\n{STYLE}</style>\n</head>\n\
+             {refresh}<title>{title}</title>\n<style>\n:root {{ --light: {LIGHT}; --dark: {DARK}; }}\n{STYLE}</style>\n</head>\n\
              <body>\n<main>\n<h1>{title}</h1>\n{body}</main>\n</body>\n</html>\n"
         )
     }

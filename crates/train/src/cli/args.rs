@@ -252,6 +252,12 @@ pub struct ReportArgs {
     /// Run folder
     #[arg(long, value_name = "RUN_DIR")]
     pub run: PathBuf,
+    /// Write the page again whenever the run has gone on, until Ctrl-C; a browser that shows the file follows
+    #[arg(long)]
+    pub watch: bool,
+    /// Seconds between two looks at the run
+    #[arg(long, value_name = "SECONDS", requires = "watch", default_value_t = 10, value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub every: u32,
 }
 
 impl ReportArgs {

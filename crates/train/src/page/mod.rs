@@ -34,8 +34,24 @@ pub fn write(
     config: &RunConfig,
     data: Result<&dyn Dataset, &TrainError>,
 ) -> Result<PathBuf, TrainError> {
+    write_live(run_dir, config, data, None)
+}
+
+/// As [`write`]; where `refresh` is given, a browser loads the page again every so many seconds.
+///
+/// # Errors
+/// As [`write`].
+pub fn write_live(
+    run_dir: &Path,
+    config: &RunConfig,
+    data: Result<&dyn Dataset, &TrainError>,
+    refresh: Option<u32>,
+) -> Result<PathBuf, TrainError> {
     let records = MetricsLog::read(run_dir)?;
     let mut page = Page::new(&config.name);
+    if let Some(seconds) = refresh {
+        page = page.refresh(seconds);
+    }
     page = summary::add(page, run_dir, config, &records)?;
     page = training::add(page, &records)?;
     page = samples::add(page, run_dir, data)?;

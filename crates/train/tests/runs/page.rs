@@ -1,11 +1,12 @@
 //! The page of a run.
 
 use std::fs;
+use std::process::{Command, Stdio};
 
 use ndarray::{Array2, Array3, Array4};
 use report::npy::write_npz;
 
-use crate::common::{Place, alone, fails, names, ok};
+use crate::common::{Place, alone, fails, names, ok, wait_until};
 use crate::wellformed::check_self_contained;
 
 /// A run folder of which nothing but the configuration is there, and its page.
@@ -208,4 +209,32 @@ fn a_folder_that_is_no_run_is_refused() {
     }
     assert!(names(&place.path("empty")).is_empty());
     fails(place.command(&["report"]), 2);
+}
+
+/// While it watches, the page asks browsers to come again and follows the metrics; what it leaves is the ordinary page.
+#[cfg(unix)]
+#[test]
+fn a_watched_page_follows_the_run_until_it_is_told_to_stop() {
+    let _alone = alone();
+    let place = Place::new();
+    ok(place.train("run", &["--train.steps", "20", "--train.samples", "0"]));
+    let whole = page(&place, "run");
+    let mut command = place.command(&["report", "--run", "run", "--watch", "--every", "1"]);
+    let mut child = command.stdout(Stdio::null()).spawn().expect("the program starts");
+    let shown = || fs::read_to_string(place.path("run/report.html")).expect("readable");
+    let refresh = "<meta http-equiv=\"refresh\" content=\"1\"/>";
+    wait_until("the first page", || shown().contains(refresh));
+    check_self_contained(&shown());
+    ok(place.resume("run", &["--train.steps", "40"]));
+    wait_until("the longer run", || {
+        let html = shown();
+        html.contains(refresh) && html.contains("<dt>steps</dt><dd>40</dd>")
+    });
+    let sent = Command::new("kill")
+        .args(["-INT", &child.id().to_string()])
+        .status();
+    assert!(sent.expect("kill starts").success());
+    assert_eq!(child.wait().expect("still ours").code(), Some(0));
+    assert_eq!(shown(), page(&place, "run"));
+    assert!(!shown().contains("refresh") && shown() != whole);
 }
