@@ -114,6 +114,11 @@ fn usage_errors_are_2_and_help_is_0() {
         &["sde", "report"],
         &["sde", "report", "--run", "a", "--seed", "1"],
         &["sde", "sample", "--run", "a", "--model", "b"],
+        &["sde", "likelihood"],
+        &["sde", "likelihood", "--run", "a", "--exact", "--probes", "2"],
+        &["sde", "likelihood", "--run", "a", "--data", "rows.csv"],
+        &["sde", "eval"],
+        &["sde", "eval", "--run", "a", "--max-rows", "9"],
         &["sde", "import", "a", "--out", "b"],
         &["sde", "import", "--from", "score-sde", "--out", "b"],
         &["sde", "import", "--from", "score-sde", "a"],
@@ -170,6 +175,11 @@ fn failures_are_1_and_commands_give_their_own_code() {
         12
     );
     assert_eq!(code(&["sde", "net", "info", "--run", "a"]), 13);
+    let likelihood = ["sde", "likelihood", "--run", "a", "--data", "rows.npy"];
+    assert_eq!(code(&likelihood), 16);
+    assert_eq!(code(&[&likelihood[..], &["--exact"]].concat()), 15);
+    assert_eq!(code(&["sde", "eval", "--run", "a"]), 18);
+    assert_eq!(code(&["sde", "eval", "--run", "a", "--samples", "b.npz"]), 17);
     assert_eq!(
         code(&[
             "sde", "net", "forward", "--model", "a", "--input", "b", "--output", "c"
