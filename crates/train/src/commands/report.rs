@@ -21,16 +21,17 @@ const LOOK: Duration = Duration::from_millis(100);
 /// # Errors
 /// The folder is no run, its configuration is refused, or the page cannot be written.
 pub fn report(args: &ReportArgs) -> Result<u8, TrainError> {
-    let config = args.load()?.config;
-    let data = crate::data::open(&config.data);
+    let data = crate::data::open(&args.load()?.config.data);
     let data = data.as_deref();
+    // A run that goes on may have another budget: its configuration is read for each page.
+    let write = |refresh| page::write_live(&args.run, &args.load()?.config, data, refresh);
     if args.watch {
         let stop = StopFlag::on_signals()?;
         let mut shown = None;
         while !stop.is_set() {
             let now = changes(&args.run);
             if shown.as_ref() != Some(&now) {
-                let path = page::write_live(&args.run, &config, data, Some(args.every))?;
+                let path = write(Some(args.every))?;
                 if shown.is_none() {
                     print_line(&format!(
                         "report: open {} in a browser; it follows the run until Ctrl-C here",
@@ -45,7 +46,7 @@ pub fn report(args: &ReportArgs) -> Result<u8, TrainError> {
             }
         }
     }
-    let path = page::write(&args.run, &config, data)?;
+    let path = write(None)?;
     print_line(&format!("report: {}", path.display()))?;
     Ok(DONE)
 }
