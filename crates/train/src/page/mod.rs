@@ -37,10 +37,10 @@ pub fn write(
     write_live(run_dir, config, data, None)
 }
 
-/// As [`write`]; where `refresh` is given, a browser loads the page again every so many seconds.
+/// As [`write()`]; where `refresh` is given, a browser loads the page again every so many seconds.
 ///
 /// # Errors
-/// As [`write`].
+/// As [`write()`].
 pub fn write_live(
     run_dir: &Path,
     config: &RunConfig,
