@@ -156,13 +156,13 @@ pub enum TrainError {
     Comm(#[from] c10d::C10dError),
     /// A run lost one of its ranks.
     #[error(
-        "{source}; another rank has ended or cannot be reached, see what it says; {}{}",
+        "{lost}; another rank has ended or cannot be reached, see what it says; {}{}",
         last_good(*.saved),
         if .saved.is_some() { "; --resume goes on from it" } else { "" }
     )]
     Lost {
         /// What failed here.
-        source: c10d::C10dError,
+        lost: c10d::C10dError,
         /// Step of the last good checkpoint, if there is one.
         saved: Option<u64>,
     },

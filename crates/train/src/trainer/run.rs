@@ -315,8 +315,8 @@ impl<'a> Run<'a> {
                 lr,
                 saved: self.saved,
             },
-            TrainError::Comm(source) => TrainError::Lost {
-                source,
+            TrainError::Comm(lost) => TrainError::Lost {
+                lost,
                 saved: self.saved,
             },
             other => other,
