@@ -24,7 +24,7 @@ pub struct Entry {
 const SEAL: &str = "# sha256 of the lines above: ";
 
 /// Lower-case hexadecimal.
-fn hex(hash: Sha256) -> String {
+pub(crate) fn hex(hash: Sha256) -> String {
     hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 

@@ -12,9 +12,6 @@ use crate::cli::RankArgs;
 /// Finds a variable of the environment.
 pub type Lookup<'a> = &'a dyn Fn(&str) -> Option<String>;
 
-/// Where ranks meet.
-pub type Meeting = Store;
-
 /// A rank's place in a group.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Membership {
@@ -23,7 +20,7 @@ pub struct Membership {
     /// Ranks in all.
     pub world: u32,
     /// Where they meet.
-    pub store: Meeting,
+    pub store: Store,
     /// How often the launcher has started the group again.
     pub restarts: u32,
     /// Keeps the groups apart that meet at one store one after the other.

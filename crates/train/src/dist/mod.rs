@@ -24,7 +24,7 @@ use crate::TrainError;
 
 pub use engine::Engine;
 pub use launch::launch;
-pub use membership::{Lookup, Meeting, Membership};
+pub use membership::{Lookup, Membership};
 pub use threads::{ThreadRank, threads};
 
 /// A rank's side of a group. All ranks call the same operations in the same order; tensors are contiguous, on the host, and of one

@@ -2,12 +2,13 @@
 
 use std::fmt::Write as _;
 
+use sha2::{Digest, Sha256};
 use tch::{Kind, Tensor};
 
 use super::Trainer;
 use super::holdout::Holdout;
 use super::prefetch::{Prefetch, batch_maker, batch_tensor};
-use crate::checkpoint::RunState;
+use crate::checkpoint::{RunState, hex};
 use crate::dist::{self, Comm};
 use crate::{TrainError, Visit};
 
@@ -125,12 +126,9 @@ impl Trainer {
                 epoch: 0,
             };
             data.read(&[row], visit, &mut values)?;
-            // The 32-bit FNV-1a hash of the bytes (G. Fowler, L. C. Noll, P. Vo).
-            let bytes = values.iter().flat_map(|value| value.to_le_bytes());
-            let hash = bytes.fold(0x811c_9dc5_u32, |hash, byte| {
-                (hash ^ u32::from(byte)).wrapping_mul(0x0100_0193)
-            });
-            let _ = writeln!(text, "row {row}: {hash:08x}");
+            let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+            let hash = hex(Sha256::new_with_prefix(bytes));
+            let _ = writeln!(text, "row {row}: {hash}");
         }
         Ok(text)
     }
