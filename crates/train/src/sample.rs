@@ -7,7 +7,7 @@ use sde_core::{Precond, Sde};
 use solvers::guide::ClassifierFree;
 use solvers::sampler::draw_prior;
 use solvers::{Job, Observer, Sampler, ScoreFn, SolveError, SolveStats, State, StepInfo, StopReason};
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Kind};
 
 use crate::TrainError;
 use crate::config::ConditionConfig;
@@ -113,44 +113,29 @@ impl Model<'_> {
         };
         let at_once = if options.batch == 0 { DEFAULT_BATCH } else { batch };
         let rows_at_once = usize::try_from(at_once).unwrap_or(usize::MAX);
-        let mut out = Samples {
-            values: Vec::new(),
-            shape: self.shape.to_vec(),
-            nfe: 0,
-            stopped: false,
-        };
-        let firsts: Vec<u64> = (0..options.count.div_ceil(batch))
-            .map(|number| number * batch)
-            .collect();
-        let mut drawn: Vec<Vec<f32>> = vec![Vec::new(); firsts.len()];
-        let mut outcome = Ok(());
-        for (number, &first_row) in firsts.iter().enumerate() {
-            if number % self.comm.world() as usize != self.comm.rank() as usize {
-                continue;
-            }
-            let part = Part {
-                first_row,
-                rows: batch.min(options.count - first_row),
+        let parts: Vec<Part> = (0..options.count.div_ceil(batch))
+            .map(|number| Part {
+                first_row: number * batch,
+                rows: batch.min(options.count - number * batch),
                 rows_at_once,
-            };
-            match self.part(sampler, options, part, stop, progress) {
-                Ok(Some((values, nfe))) => {
-                    drawn[number] = values;
-                    out.nfe = out.nfe.max(nfe);
-                }
-                Ok(None) => {
-                    out.stopped = true;
-                    break;
-                }
-                Err(error) => {
-                    outcome = Err(error);
-                    break;
-                }
-            }
-        }
-        self.gather(&mut out, &mut drawn, outcome, [batch, options.count])?;
-        out.values = drawn.concat();
-        Ok(out)
+            })
+            .collect();
+        let row_len = self.shape.iter().product::<i64>() as usize;
+        let lengths: Vec<usize> = parts.iter().map(|part| part.rows as usize * row_len).collect();
+        let mut nfe = 0;
+        let drawn = dist::in_turn(self.comm, "samples", &lengths, &mut |number| {
+            let drawn = self.part(sampler, options, parts[number], stop, progress)?;
+            Ok(drawn.map(|(values, evaluations)| {
+                nfe = nfe.max(evaluations);
+                values
+            }))
+        })?;
+        Ok(Samples {
+            values: drawn.parts.concat(),
+            shape: self.shape.to_vec(),
+            nfe: dist::largest(self.comm, nfe)?,
+            stopped: drawn.stopped,
+        })
     }
 
     /// Draws some rows; `None` if that was stopped. The answer has the evaluations with it.
@@ -190,54 +175,6 @@ impl Model<'_> {
         let mut drawn = Vec::new();
         x.read_rows(&mut |_, values| drawn.extend(values.iter().map(|&v| v as f32)));
         Ok(Some((drawn, stats.nfe)))
-    }
-
-    /// Gives every rank what the others have drawn. A rank that failed or was stopped ends the draw of all.
-    fn gather(
-        &self,
-        out: &mut Samples,
-        drawn: &mut [Vec<f32>],
-        outcome: Result<(), TrainError>,
-        [batch, count]: [u64; 2],
-    ) -> Result<(), TrainError> {
-        if dist::alone(self.comm) {
-            return outcome;
-        }
-        let failed = !dist::all(self.comm, outcome.is_ok())?;
-        outcome?;
-        if failed {
-            return Err(TrainError::Ranks {
-                rank: self.comm.rank(),
-                reason: "another rank failed to draw its samples; see what it says".to_owned(),
-            });
-        }
-        out.stopped = !dist::all(self.comm, !out.stopped)?;
-        if out.stopped {
-            drawn.iter_mut().for_each(Vec::clear);
-            return Ok(());
-        }
-        let fail = TrainError::tensor("the samples of all ranks");
-        let row_len: i64 = self.shape.iter().product();
-        let world = self.comm.world() as usize;
-        for (number, values) in drawn.iter_mut().enumerate() {
-            let first_row = number as u64 * batch;
-            let len = batch.min(count - first_row) as usize * row_len as usize;
-            values.resize(len, 0.0);
-            let mut tensor = Tensor::f_from_slice(values).map_err(&fail)?;
-            self.comm.broadcast(&mut tensor, (number % world) as u32)?;
-            tensor.f_copy_data(values, len).map_err(&fail)?;
-        }
-        // Rank 0 draws the first batch, and it alone tells of evaluations.
-        let [nfe] = dist::sums(
-            self.comm,
-            [if dist::leads(self.comm) {
-                out.nfe as f64
-            } else {
-                0.0
-            }],
-        )?;
-        out.nfe = nfe as u64;
-        Ok(())
     }
 
     /// The score of the rows `first_row..first_row + rows`: of their vectors and images, of their classes where the network knows

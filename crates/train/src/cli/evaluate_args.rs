@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 
-use super::args::MachineArgs;
+use super::args::{MachineArgs, RankArgs};
 
 /// Rows that a likelihood is taken of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -66,6 +66,9 @@ pub struct LikelihoodArgs {
     /// Where libtorch computes.
     #[command(flatten)]
     pub machine: MachineArgs,
+    /// Which of several processes this is.
+    #[command(flatten)]
+    pub ranks: RankArgs,
 }
 
 fn rows(text: &str) -> Result<DataArg, String> {

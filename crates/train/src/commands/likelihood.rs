@@ -1,15 +1,18 @@
 //! `sde likelihood`.
 
+use std::ops::ControlFlow;
 use std::time::Instant;
 
 use ndarray::Array2;
 use solvers::likelihood::LikelihoodConfig;
 
+use super::ranks::join;
 use super::sample::check_target;
 use super::{print_json, set_up};
 use crate::TrainError;
 use crate::cli::{DONE, DataArg, INTERRUPTED, LikelihoodArgs, load_run, print_line};
 use crate::data::Scaling;
+use crate::dist;
 use crate::evaluate::likelihood::{Density, LikelihoodOptions, Mean, Measured};
 use crate::evaluate::{BoundReport, LIKELIHOOD_FILE, LikelihoodFile, LikelihoodReport, Rows};
 use crate::log::ProgressReport;
@@ -25,6 +28,11 @@ const FEW_VALUES: usize = 8;
 /// # Errors
 /// The folder is no run or has no whole checkpoint; the rows are absent or refused; the flow of a row cannot be followed.
 pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
+    let comm = match join(&args.ranks)? {
+        ControlFlow::Break(code) => return Ok(code),
+        ControlFlow::Continue(comm) => comm,
+    };
+    let leads = dist::leads(comm.as_ref());
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
     let stop = StopFlag::on_signals()?;
@@ -79,7 +87,16 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
     // Before minutes are spent on what shall go there.
     check_target(&args.run.join(LIKELIHOOD_FILE))?;
     args.out.as_deref().map_or(Ok(()), check_target)?;
-    let mut progress = ProgressReport::new("likelihood");
+    let of_ranks = format!(
+        "{options:?}\nstep {:?}\n{}\n",
+        model.card.origin.step,
+        rows.fingerprint()?
+    );
+    dist::same_text(comm.as_ref(), "measurement", &of_ranks)?;
+    let mut progress = match leads {
+        true => ProgressReport::new("likelihood"),
+        false => ProgressReport::silent(),
+    };
     for note in &model.notes {
         progress.say(note);
     }
@@ -100,12 +117,16 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
         sde: sde.as_ref(),
         scaling: &scaling,
         device,
+        comm: comm.as_ref(),
     };
     let started = Instant::now();
     let count = rows.numbers().len();
     let mut show = |done: f64| progress.update(done, || format!("{count} rows"));
     let measured = density.measure(&rows, &options, &stop, &mut show)?;
     progress.finish();
+    if !leads {
+        return Ok(if measured.stopped { INTERRUPTED } else { DONE });
+    }
     let Some(nll) = Mean::of(&measured.rows.nll) else {
         progress.say(&format!(
             "interrupted before the first {} rows were done",

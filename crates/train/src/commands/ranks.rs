@@ -1,10 +1,11 @@
 //! Commands that several processes can do together.
 
 use std::ffi::OsString;
+use std::ops::ControlFlow;
 
 use crate::TrainError;
 use crate::cli::RankArgs;
-use crate::dist::{Membership, launch};
+use crate::dist::{Comm, Engine, Membership, Single, launch};
 
 /// What this process is.
 pub(super) enum Place {
@@ -25,6 +26,15 @@ impl Place {
         let membership = Membership::find(args, &|name| std::env::var(name).ok())?;
         Ok(membership.map_or(Self::Alone, Self::Rank))
     }
+}
+
+/// The group that this process works in, or the exit code of the group that it has started.
+pub(super) fn join(args: &RankArgs) -> Result<ControlFlow<u8, Box<dyn Comm>>, TrainError> {
+    Ok(match Place::find(args)? {
+        Place::Launched(code) => ControlFlow::Break(code),
+        Place::Rank(membership) => ControlFlow::Continue(Box::new(Engine::join(&membership)?)),
+        Place::Alone => ControlFlow::Continue(Box::new(Single)),
+    })
 }
 
 /// Arguments without `--nproc N` and `--nproc=N`.

@@ -1,6 +1,7 @@
 //! `sde sample`.
 
 use std::io;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 use std::time::Instant;
 
@@ -10,12 +11,12 @@ use serde::Serialize;
 use solvers::Sampler;
 use tch::Device;
 
-use super::ranks::Place;
+use super::ranks::join;
 use super::{print_json, set_up};
 use crate::cli::{DONE, INTERRUPTED, SampleArgs, load_run};
 use crate::config::load_text;
 use crate::data::Scaling;
-use crate::dist::{self, Comm, Engine, Single};
+use crate::dist;
 use crate::log::ProgressReport;
 use crate::model::OpenModel;
 use crate::sample::{Model, SampleOptions, Told};
@@ -58,10 +59,9 @@ struct SampleSummary {
 /// The folder is no run and no model, has no whole checkpoint, or the sampler or a file fails.
 pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     args.check()?;
-    let comm: Box<dyn Comm> = match Place::find(&args.ranks)? {
-        Place::Launched(code) => return Ok(code),
-        Place::Rank(membership) => Box::new(Engine::join(&membership)?),
-        Place::Alone => Box::new(Single),
+    let comm = match join(&args.ranks)? {
+        ControlFlow::Break(code) => return Ok(code),
+        ControlFlow::Continue(comm) => comm,
     };
     let leads = dist::leads(comm.as_ref());
     set_up(args.machine.threads);

@@ -13,6 +13,7 @@ mod engine;
 mod launch;
 mod membership;
 mod threads;
+mod turns;
 
 use std::fmt;
 use std::ops::Range;
@@ -26,6 +27,7 @@ pub use engine::Engine;
 pub use launch::launch;
 pub use membership::{Lookup, Membership};
 pub use threads::{ThreadRank, threads};
+pub use turns::{Turns, in_turn, largest};
 
 /// A rank's side of a group. All ranks call the same operations in the same order; tensors are contiguous, on the host, and of one
 /// shape and kind on all ranks.

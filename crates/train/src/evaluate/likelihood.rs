@@ -18,6 +18,7 @@ use super::Rows;
 use super::noise::RowNoise;
 use crate::TrainError;
 use crate::data::Scaling;
+use crate::dist::{self, Comm};
 use crate::trainer::StopFlag;
 
 /// How a likelihood is measured.
@@ -48,6 +49,8 @@ pub struct Density<'a> {
     pub scaling: &'a Scaling,
     /// Where the network's tensors lie.
     pub device: Device,
+    /// Ranks that measure batches in turn; every one of them gets all values.
+    pub comm: &'a dyn Comm,
 }
 
 /// What was measured of each row, in nats, in the units of the data.
@@ -108,10 +111,12 @@ impl Mean {
 }
 
 impl Density<'_> {
-    /// Measures rows. `progress` gets the done fraction; a set `stop` flag ends the work, and what is done is told.
+    /// Measures rows. `progress` gets the done fraction; a set `stop` flag ends the work, and the batches that are
+    /// done are told; where there are several ranks, none.
     ///
     /// # Errors
-    /// Options or data are refused; the flow of a row cannot be followed: the error names the row by its number.
+    /// Options or data are refused; the flow of a row cannot be followed: the error names the row by its number. Another rank fails or
+    /// is gone.
     pub fn measure(
         &self,
         data: &Rows,
@@ -125,12 +130,19 @@ impl Density<'_> {
             0 => None,
             times => Some(Bound::new(times)?),
         };
-        let (batch, count) = (options.batch.max(1), data.numbers().len());
-        let mut out = Measured::default();
-        for numbers in data.numbers().chunks(batch) {
+        let bounds = usize::from(bound.is_some());
+        let batches: Vec<&[u64]> = data.numbers().chunks(options.batch.max(1)).collect();
+        let lengths: Vec<usize> = batches.iter().map(|rows| rows.len() * (1 + bounds)).collect();
+        let count = data.numbers().len() as f64;
+        let repeats = options.repeats.max(1);
+        let mut nfe = 0;
+        let turns = dist::in_turn(self.comm, "likelihoods", &lengths, &mut |number| {
+            let numbers = batches[number];
             let raw = data.raw(numbers)?;
+            let before = (number * options.batch.max(1)) as f64 / count;
+            let share = numbers.len() as f64 / count / f64::from(repeats);
             let mut sums = vec![(0.0, 0.0); numbers.len()];
-            for repeat in 0..options.repeats.max(1) {
+            for repeat in 0..repeats {
                 let work = Batch {
                     density: self,
                     data,
@@ -138,10 +150,7 @@ impl Density<'_> {
                     options,
                     repeat,
                 };
-                let done = (out.rows.row.len() as f64, f64::from(repeat));
-                let share = numbers.len() as f64 / count as f64 / f64::from(options.repeats.max(1));
-                let at = done.0 / count as f64 + done.1 * share;
-                let mut show = |inside: f64| progress(at + inside * share);
+                let mut show = |inside: f64| progress(before + share * (f64::from(repeat) + inside));
                 match work.run(
                     &flow,
                     bound.as_ref(),
@@ -151,26 +160,31 @@ impl Density<'_> {
                     &mut show,
                 ) {
                     Ok(values) => {
-                        out.nfe = out.nfe.max(values.nfe);
+                        nfe = nfe.max(values.nfe);
                         for (sum, value) in sums.iter_mut().zip(values.rows) {
                             *sum = (sum.0 + value.0, sum.1 + value.1);
                         }
                     }
-                    Err(SolveError::Stopped { .. }) => {
-                        out.stopped = true;
-                        return Ok(out);
-                    }
+                    Err(SolveError::Stopped { .. }) => return Ok(None),
                     Err(error) => return Err(named(error, numbers).into()),
                 }
             }
-            let repeats = f64::from(options.repeats.max(1));
-            out.rows.row.extend(numbers);
-            out.rows.nll.extend(sums.iter().map(|sum| sum.0 / repeats));
-            if bound.is_some() {
-                out.rows.bound.extend(sums.iter().map(|sum| sum.1 / repeats));
-            }
+            let nll = sums.iter().map(|sum| sum.0 / f64::from(repeats));
+            let bound = sums.iter().map(|sum| sum.1 / f64::from(repeats));
+            Ok(Some(nll.chain(bound).take(lengths[number]).collect()))
+        })?;
+        let mut rows = RowValues::default();
+        for (numbers, values) in batches.iter().zip(&turns.parts) {
+            let (nll, bound) = values.split_at(values.len() / (1 + bounds));
+            rows.row.extend(&numbers[..nll.len()]);
+            rows.nll.extend(nll);
+            rows.bound.extend(bound);
         }
-        Ok(out)
+        Ok(Measured {
+            rows,
+            nfe: dist::largest(self.comm, nfe)?,
+            stopped: turns.stopped,
+        })
     }
 }
 

@@ -4,8 +4,10 @@ use std::path::Path;
 
 use score_nets::Given;
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 use tch::Device;
 
+use crate::checkpoint::hex;
 use crate::data::{self, Scaling, ScalingKind, Values, npy_rows};
 use crate::trainer::conditions::Conditions;
 use crate::trainer::holdout::Holdout;
@@ -249,6 +251,28 @@ impl Rows {
                 })
             }
         }
+    }
+
+    /// Which rows these are and, by a hash, what they hold: what differs between ranks whose data do. Looks at 16 rows.
+    ///
+    /// # Errors
+    /// As [`Rows::raw`].
+    pub fn fingerprint(&self) -> Result<String, TrainError> {
+        let count = self.numbers.len();
+        let looked_at: Vec<u64> = (0..count.min(16))
+            .map(|i| self.numbers[i * count / count.min(16)])
+            .collect();
+        let bytes: Vec<u8> = self
+            .raw(&looked_at)?
+            .iter()
+            .flat_map(|value| value.to_le_bytes())
+            .collect();
+        let hash = hex(Sha256::new_with_prefix(bytes));
+        Ok(format!(
+            "{count} {} of {}, hash {hash}",
+            self.part.rows(),
+            self.name
+        ))
     }
 
     /// What the network is told of some rows.

@@ -12,6 +12,7 @@ use solvers::{Draw, Purpose};
 use tch::{Device, Kind, Tensor};
 use train::TrainError;
 use train::data::{Scaling, ScalingKind};
+use train::dist::Single;
 use train::evaluate::Rows;
 use train::evaluate::likelihood::{Density, LikelihoodOptions, Mean, Measured};
 use train::trainer::StopFlag;
@@ -154,6 +155,7 @@ impl Problem {
             sde: self.sde.as_ref(),
             scaling: &self.scaling,
             device: Device::Cpu,
+            comm: &Single,
         };
         density.measure(rows, options, stop, &mut |_| {})
     }
@@ -327,6 +329,7 @@ fn levels_have_the_bits_of_their_dequantised_values() {
             sde: sde.as_ref(),
             scaling: &scaling,
             device: Device::Cpu,
+            comm: &Single,
         };
         let options = LikelihoodOptions {
             repeats: 3,

@@ -105,6 +105,36 @@ fn the_command_measures_a_run_of_points() {
 }
 
 #[test]
+fn two_ranks_measure_the_bits_of_one() {
+    let _alone = alone();
+    let place = Place::new();
+    ok(place.train("run", &["--train.steps", "10"]));
+    // Batches of 7, 7 and 6: the second rank has one of three.
+    let measure = |out: &str, more: &[&str]| {
+        let args = ["--rows", "20", "--batch", "7", "--json", "--out", out];
+        let output = ok(likelihood(&place, "run", &[&args[..], more].concat()));
+        let mut found = json(&output);
+        found["seconds"] = Value::Null;
+        let file = fs::read_to_string(place.path("run/likelihood.json")).expect("readable");
+        let file: Value = serde_json::from_str(&file).expect("JSON");
+        fs::remove_file(place.path("run/likelihood.json")).expect("there");
+        (
+            found,
+            file["values"].clone(),
+            fs::read(place.path(out)).expect("readable"),
+        )
+    };
+    let one = measure("one.npy", &[]);
+    assert_eq!(one.0["rows"], 20);
+    assert!(measure("two.npy", &["--nproc", "2"]) == one);
+    let error = fails(
+        likelihood(&place, "run", &["--nproc", "2", "--data", "absent.npy"]),
+        2,
+    );
+    assert!(error.contains("absent.npy"), "{error}");
+}
+
+#[test]
 fn what_cannot_be_measured_is_said_in_a_line() {
     let _alone = alone();
     let place = Place::new();
