@@ -51,8 +51,8 @@ pub struct LikelihoodArgs {
     /// Times a row at which the bound looks, two evaluations each; 0 for no bound
     #[arg(long, value_name = "M", default_value_t = 32, value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
     pub bound_times: u32,
-    /// Rows at a time; changes memory and speed, and results by rounding alone
-    #[arg(long, value_name = "B", default_value_t = 64, value_parser = clap::value_parser!(u64).range(1..))]
+    /// Rows at a time, and the unit that several processes take in turn; changes memory and speed, and results by rounding alone
+    #[arg(long, value_name = "B", default_value_t = 32, value_parser = clap::value_parser!(u64).range(1..))]
     pub batch: u64,
     /// Seed of dequantisation, probes and the bound
     #[arg(long, value_name = "SEED", default_value_t = 0)]
