@@ -59,6 +59,29 @@ fn points(rows: &Rows) -> Array2<f32> {
 }
 
 #[test]
+fn three_ranks_find_the_scores_of_one() {
+    let _alone = alone();
+    let place = Place::new();
+    ok(place.train("run", &[]));
+    let scores = |more: &[&str]| {
+        let mut found = json(&ok(eval(&place, "run", &[&["--json"], more].concat())));
+        found["seconds"] = Value::Null;
+        let file = fs::read_to_string(place.path("run/eval.json")).expect("readable");
+        fs::remove_file(place.path("run/eval.json")).expect("there");
+        let mut file: Value = serde_json::from_str(&file).expect("JSON");
+        file["seconds"] = Value::Null;
+        assert!(file == found);
+        found
+    };
+    let one = scores(&[]);
+    assert!(one["scores"].as_array().is_some_and(|scores| scores.len() > 10));
+    assert!(scores(&["--nproc", "3"]) == one);
+    let absent = eval(&place, "run", &["--nproc", "2", "--samples", "absent.npy"]);
+    let error = fails(absent, 2);
+    assert!(error.contains("absent.npy"), "{error}");
+}
+
+#[test]
 fn points_are_scored_against_training_rows_beside_held_out_ones() {
     let _alone = alone();
     let place = Place::new();

@@ -2,9 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use super::MetricError;
 use super::estimate::Estimate;
 use super::pass::{Comparison, Pass, Pool, Settings};
+use super::{Alone, MetricError};
 
 /// How densely samples lie among the data, and how much of the data they reach.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -38,7 +38,7 @@ pub fn density_coverage<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         ..Settings::PLAIN
     };
     Ok(of_pass(
-        &Pass::run(&pool, &[Comparison::pair()], &[], settings),
+        &Pass::run(&pool, &[Comparison::pair()], &[], settings, &Alone)?,
         0,
     ))
 }

@@ -121,6 +121,12 @@ pub enum MetricError {
         /// The shortest series that the metric takes.
         fewest: usize,
     },
+    /// Another member of the team that computes failed or is gone.
+    #[error("the work could not be shared: {reason}")]
+    Team {
+        /// What went wrong.
+        reason: String,
+    },
     /// Held-out rows of another length than the data's.
     #[error("the held-out set has rows of length {held_out}, the data of length {data}")]
     HeldOutLength {

@@ -5,7 +5,7 @@ use ndarray::ArrayView2;
 use super::estimate::{Estimate, two_sample};
 use super::pairwise::squared_distance;
 use super::pass::{Comparison, Pass, Pool, Settings};
-use super::{MetricError, Rows, Set};
+use super::{Alone, MetricError, Rows, Set};
 
 /// Rows of which the median heuristic takes all pairs.
 const MEDIAN_ROWS: usize = 1000;
@@ -34,7 +34,10 @@ pub fn mmd_rbf<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         bandwidth: Some(bandwidth),
         ..Settings::PLAIN
     };
-    of_pass(&Pass::run(&pool, &[Comparison::pair()], &[], settings), 0)
+    of_pass(
+        &Pass::run(&pool, &[Comparison::pair()], &[], settings, &Alone)?,
+        0,
+    )
 }
 
 pub(super) fn of_pass(pass: &Pass<'_>, comparison: usize) -> Result<Estimate, MetricError> {

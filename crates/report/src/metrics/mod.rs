@@ -25,6 +25,7 @@ mod random;
 mod rows;
 mod score;
 mod spectrum;
+mod team;
 #[cfg(test)]
 mod testing;
 mod wasserstein;
@@ -35,7 +36,7 @@ pub use class_balance::class_total_variation;
 pub use density_coverage::{DensityCoverage, density_coverage, expected_coverage};
 pub use error::{MetricError, Set};
 pub use estimate::Estimate;
-pub use evaluate::evaluate;
+pub use evaluate::{evaluate, evaluate_by};
 pub use frechet::{GaussianFit, frechet_distance};
 pub use mmd::{median_distance, mmd_rbf};
 pub use neighbours::Neighbours;
@@ -48,6 +49,7 @@ pub use precision_recall::{PrecisionRecall, precision_recall};
 use rows::Rows;
 pub use score::{Best, Evaluation, Options, Reference, Score};
 pub use spectrum::spectrum_distance;
+pub use team::{Alone, Team};
 pub use wasserstein::{Order, sliced_wasserstein, wasserstein_1d};
 
 #[cfg(test)]

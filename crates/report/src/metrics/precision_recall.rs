@@ -2,9 +2,9 @@
 
 use ndarray::ArrayView2;
 
-use super::MetricError;
 use super::estimate::Estimate;
 use super::pass::{Comparison, Pass, Pool, Settings};
+use super::{Alone, MetricError};
 
 /// Shares of one set that lie on the other's estimated manifold.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -36,7 +36,7 @@ pub fn precision_recall<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         ..Settings::PLAIN
     };
     Ok(of_pass(
-        &Pass::run(&pool, &[Comparison::pair()], &[], settings),
+        &Pass::run(&pool, &[Comparison::pair()], &[], settings, &Alone)?,
         0,
     ))
 }

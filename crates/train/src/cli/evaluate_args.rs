@@ -110,10 +110,13 @@ pub struct EvalArgs {
     /// Seed of all that is drawn: directions, folds, halves
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub seed: u64,
-    /// Threads, 1 or more; if not given, one a core
+    /// Threads, 1 or more; if not given, OMP_NUM_THREADS, else one a core
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
     pub threads: Option<u16>,
     /// Print one JSON object as the last line
     #[arg(long)]
     pub json: bool,
+    /// Which of several processes this is.
+    #[command(flatten)]
+    pub ranks: RankArgs,
 }

@@ -1,11 +1,15 @@
 //! `sde eval`.
 
+use std::ops::ControlFlow;
+
 use report::metrics::Options;
 
 use super::print_json;
+use super::ranks::join;
 use super::sample::check_target;
 use crate::TrainError;
 use crate::cli::{DONE, EvalArgs, load_run, print_line};
+use crate::dist;
 use crate::evaluate::SCORES_FILE;
 use crate::evaluate::scores::{COLUMNS, Scores};
 use crate::trainer::artefacts::SAMPLES_FILE;
@@ -15,6 +19,10 @@ use crate::trainer::artefacts::SAMPLES_FILE;
 /// # Errors
 /// The folder is no run, has no samples, or these do not fit the data.
 pub fn eval(args: &EvalArgs) -> Result<u8, TrainError> {
+    let comm = match join(&args.ranks)? {
+        ControlFlow::Break(code) => return Ok(code),
+        ControlFlow::Continue(comm) => comm,
+    };
     let config = load_run(&args.run, &[])?.config;
     let file = match &args.samples {
         Some(file) => file.clone(),
@@ -31,22 +39,16 @@ pub fn eval(args: &EvalArgs) -> Result<u8, TrainError> {
         });
     }
     check_target(&args.run.join(SCORES_FILE))?;
+    set_threads(args.threads)?;
     let options = Options {
         seed: args.seed,
         max_rows: usize::try_from(args.max_rows).unwrap_or(usize::MAX),
         ..Options::default()
     };
-    let work = || Scores::of(&args.run, &file, &config, &options);
-    let scores = match args.threads {
-        None => work()?,
-        Some(threads) => {
-            let pool = rayon::ThreadPoolBuilder::new()
-                .num_threads(usize::from(threads))
-                .build();
-            pool.map_err(|error| TrainError::Usage(format!("--threads {threads}: {error}")))?
-                .install(work)?
-        }
-    };
+    let scores = Scores::of(&args.run, &file, &config, &options, comm.as_ref())?;
+    if !dist::leads(comm.as_ref()) {
+        return Ok(DONE);
+    }
     print_line(&scores.about())?;
     for line in lines(&scores) {
         print_line(&line)?;
@@ -57,6 +59,18 @@ pub fn eval(args: &EvalArgs) -> Result<u8, TrainError> {
         print_json(&scores)?;
     }
     Ok(DONE)
+}
+
+/// Sets the number of threads: that given, else `OMP_NUM_THREADS`, by which ranks on one machine share its cores, else one a core.
+fn set_threads(given: Option<u16>) -> Result<(), TrainError> {
+    let of_variable = || std::env::var("OMP_NUM_THREADS").ok()?.parse().ok();
+    let Some(threads) = given.map(usize::from).or_else(of_variable) else {
+        return Ok(());
+    };
+    let pool = rayon::ThreadPoolBuilder::new()
+        .num_threads(threads)
+        .build_global();
+    pool.map_err(|error| TrainError::Usage(format!("--threads {threads}: {error}")))
 }
 
 /// The table in columns of even width.

@@ -5,6 +5,7 @@ mod likelihood_file;
 mod noise;
 mod rows;
 pub mod scores;
+mod team;
 
 use std::fs;
 use std::io::ErrorKind;

@@ -3,11 +3,13 @@
 use std::path::{Path, PathBuf};
 
 use ndarray::Array2;
-use report::metrics::{Best, Evaluation, Options, Reference, Score, evaluate};
+use report::metrics::{Best, Evaluation, Options, Reference, Score, evaluate_by};
 use serde::{Deserialize, Serialize};
 
+use super::team::Ranks;
 use super::{Part, Rows, SCORES_FILE, read_json, write_json};
 use crate::data::{Scaling, Values, npy_rows};
+use crate::dist::{self, Comm};
 use crate::{RunConfig, TrainError};
 
 /// Fewest samples, and fewest rows that were not trained on, for scores.
@@ -160,21 +162,29 @@ fn samples(
 
 impl Scores {
     /// Scores the samples of a file against the training rows of a run. The floors are those of its test rows, or the rows that it
-    /// held out, or, where there are fewer than ten of them, of halves of the training rows.
+    /// held out, or, where there are fewer than ten of them, of halves of the training rows. The ranks of `comm` share the work.
     ///
     /// # Errors
-    /// The data set or the file cannot be read; samples of another shape, too few of them, or values that are not finite.
+    /// The data set or the file cannot be read; samples of another shape, too few of them, or values that are not finite; ranks that
+    /// were started with other options or have other rows.
     pub fn of(
         run_dir: &Path,
         file: &Path,
         config: &RunConfig,
         options: &Options,
+        comm: &dyn Comm,
     ) -> Result<Self, TrainError> {
         let started = std::time::Instant::now();
         let train = Rows::train(config)?;
         let scaling = train.scaling();
         let compared = Compared::new(train.shape());
         let samples = samples(file, train.shape(), &scaling, &compared)?;
+        let alike = format!(
+            "{options:?}\n{} samples\n{}\n",
+            samples.nrows(),
+            train.fingerprint()?
+        );
+        dist::same_text(comm, "evaluation", &alike)?;
         let train = train.at_most((MOST_TRAINING_VALUES / compared.row_len().max(1)).max(FEWEST));
         let rows = |rows: &Rows| -> Result<Array2<f32>, TrainError> {
             let mut values = Vec::with_capacity(rows.numbers().len() * compared.row_len());
@@ -225,12 +235,14 @@ impl Scores {
             ..options.clone()
         };
         let mut evaluation =
-            evaluate(samples.view(), &reference, &options).map_err(|error| TrainError::Data {
-                name: train.name().to_owned(),
-                reason: format!(
-                    "its rows and the samples of {} cannot be compared: {error}",
-                    file.display()
-                ),
+            evaluate_by(&Ranks(comm), samples.view(), &reference, &options).map_err(|error| {
+                TrainError::Data {
+                    name: train.name().to_owned(),
+                    reason: format!(
+                        "its rows and the samples of {} cannot be compared: {error}",
+                        file.display()
+                    ),
+                }
             })?;
         // By the number in the data set, not by the place among the training rows.
         if let Some(row) = train.numbers().get(evaluation.copies.training) {

@@ -10,7 +10,9 @@ use rayon::prelude::*;
 
 use super::estimate::Estimate;
 use super::pass::{Pass, Settings};
-use super::{Best, Copies, Evaluation, MetricError, Options, Reference, Score, median_distance, spectrum};
+use super::{
+    Alone, Best, Copies, Evaluation, MetricError, Options, Reference, Score, Team, median_distance, spectrum,
+};
 use plan::{FLOOR, FULL, Plan};
 
 /// Measures `samples`, `[n, d]`, against data, `[m, d]`, by every metric of this module, and gives each score
@@ -30,6 +32,20 @@ use plan::{FLOOR, FULL, Plan};
 /// on each side of the floor, and more rows than neighbours), rows of another length, values that are not finite,
 /// data that are all one row, options without meaning.
 pub fn evaluate<T: Copy + Into<f64>, U: Copy + Into<f64>>(
+    samples: ArrayView2<'_, T>,
+    data: &Reference<'_, U>,
+    options: &Options,
+) -> Result<Evaluation, MetricError> {
+    evaluate_by(&Alone, samples, data, options)
+}
+
+/// As [`evaluate`], with the distances and the costliest fits shared by a team: the same bits whatever the team. All members give the
+/// same rows and options, and all get the scores.
+///
+/// # Errors
+/// As [`evaluate`]; [`MetricError::Team`].
+pub fn evaluate_by<T: Copy + Into<f64>, U: Copy + Into<f64>>(
+    team: &dyn Team,
     samples: ArrayView2<'_, T>,
     data: &Reference<'_, U>,
     options: &Options,
@@ -56,15 +72,15 @@ pub fn evaluate<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         .iter()
         .flat_map(|&segment| plan.rest.iter().map(move |&rest| (segment, rest)))
         .collect();
-    let pass = Pass::run(&plan.pool, &plan.comparisons, &further, settings);
+    let pass = Pass::run(&plan.pool, &plan.comparisons, &further, settings, team)?;
     let scoring = Scoring {
         plan: &plan,
         pass: &pass,
         options,
     };
-    let mut scores = scoring.fits_and_projections()?;
-    scores.extend(scoring.distances(bandwidth)?);
-    scores.extend(scoring.classifier()?);
+    let mut scores = scoring.fits_and_projections(team)?;
+    scores.extend(scoring.distances(bandwidth, team)?);
+    scores.extend(scoring.classifier(team)?);
     scores.extend(scoring.balls()?);
     scores.extend(scoring.copies()?);
     if let Some(labels) = data.labels {
@@ -143,6 +159,33 @@ impl Scoring<'_> {
     ) -> Result<Score, MetricError> {
         let indices = 0..self.plan.comparisons.len();
         let estimates: Result<Vec<Estimate>, MetricError> = indices.into_par_iter().map(metric).collect();
+        Ok(self.score(told, &estimates?))
+    }
+
+    /// The same, for a metric that is worth sharing.
+    fn each_by(
+        &self,
+        team: &dyn Team,
+        told: Told<'_>,
+        metric: impl Fn(usize) -> Result<Estimate, MetricError> + Send + Sync,
+    ) -> Result<Score, MetricError> {
+        // Of each comparison the value and its error; nothing but NaN where there is no value.
+        let numbers = |comparison: usize| match metric(comparison) {
+            Ok(estimate) => vec![estimate.value, estimate.standard_error.unwrap_or(f64::NAN)],
+            Err(_) => vec![f64::NAN; 2],
+        };
+        let found = team.share(&vec![2; self.plan.comparisons.len()], &numbers)?;
+        let estimates = found.iter().enumerate().map(|(comparison, numbers)| {
+            if numbers[0].is_nan() {
+                // Again, for what is wrong.
+                return metric(comparison);
+            }
+            Ok(Estimate {
+                value: numbers[0],
+                standard_error: (!numbers[1].is_nan()).then_some(numbers[1]),
+            })
+        });
+        let estimates: Result<Vec<Estimate>, MetricError> = estimates.collect();
         Ok(self.score(told, &estimates?))
     }
 }

@@ -1,14 +1,12 @@
 //! The scores, group after group: each metric of each comparison, and what is said of it.
 
-use rayon::prelude::*;
-
 use super::plan::{FLOOR, FULL};
 use super::{Scoring, Told};
 use crate::metrics::estimate::{Estimate, two_sample};
 use crate::metrics::frechet::GaussianFit;
 use crate::metrics::wasserstein::{self, Order};
 use crate::metrics::{
-    Best, Copies, MetricError, Score, autocorrelation, c2st, class_balance, class_total_variation,
+    Best, Copies, MetricError, Score, Team, autocorrelation, c2st, class_balance, class_total_variation,
     density_coverage, expected_coverage, mmd, one_nn, polynomial_mmd, precision_recall, spectrum,
 };
 
@@ -16,24 +14,17 @@ use crate::metrics::{
 const POLYNOMIAL_BLOCK: usize = 1000;
 
 impl Scoring<'_> {
-    pub fn fits_and_projections(&self) -> Result<Vec<Score>, MetricError> {
-        let fits: Result<Vec<[GaussianFit; 2]>, MetricError> = (0..self.plan.comparisons.len())
-            .into_par_iter()
-            .map(|comparison| {
-                let [x, y] = self.sets(comparison);
-                Ok([GaussianFit::of_rows(x.view())?, GaussianFit::of_rows(y.view())?])
-            })
-            .collect();
-        let fits = fits?;
+    pub fn fits_and_projections(&self, team: &dyn Team) -> Result<Vec<Score>, MetricError> {
         let frechet = Told(
             "frechet_distance",
             Best::Lower,
             "squared data units",
             "between Gaussian fits of the rows as given: their squared 2-Wasserstein distance".to_owned(),
         );
-        let mut scores = vec![self.each(frechet, |comparison| {
-            let [x, y] = &fits[comparison];
-            y.distance(x).map(Estimate::bare)
+        let mut scores = vec![self.each_by(team, frechet, |comparison| {
+            let [x, y] = self.sets(comparison);
+            let fit = GaussianFit::of_rows(x.view())?;
+            GaussianFit::of_rows(y.view())?.distance(&fit).map(Estimate::bare)
         })?];
         let rows = &self.plan.pool.rows;
         let sets: Vec<[Vec<usize>; 2]> = (0..self.plan.comparisons.len())
@@ -64,7 +55,7 @@ impl Scoring<'_> {
         Ok(scores)
     }
 
-    pub fn distances(&self, bandwidth: f64) -> Result<Vec<Score>, MetricError> {
+    pub fn distances(&self, bandwidth: f64, team: &dyn Team) -> Result<Vec<Score>, MetricError> {
         let energy = |comparison: usize| {
             let sums = |rows: &[usize], columns: &[usize]| self.pass.distance_sums(rows, columns);
             let estimate = two_sample(self.pass, comparison, sums);
@@ -99,7 +90,8 @@ impl Scoring<'_> {
                 ),
                 |comparison| mmd::of_pass(self.pass, comparison),
             )?,
-            self.each(
+            self.each_by(
+                team,
                 Told(
                     "mmd2_polynomial",
                     Best::Lower,
@@ -121,9 +113,10 @@ impl Scoring<'_> {
         ])
     }
 
-    pub fn classifier(&self) -> Result<Vec<Score>, MetricError> {
+    pub fn classifier(&self, team: &dyn Team) -> Result<Vec<Score>, MetricError> {
         let note = "32 hidden units, five-fold cross-validation, as many rows of either set".to_owned();
-        let score = self.each(
+        let score = self.each_by(
+            team,
             Told("c2st_accuracy", Best::Nearest(0.5), "", note),
             |comparison| {
                 let [x, y] = self.sets(comparison);

@@ -53,6 +53,23 @@ impl Counts {
         }
     }
 
+    /// As numbers: for each row whether it is inside, then for each in how many balls of density it lies.
+    pub fn into_numbers(self) -> impl Iterator<Item = f64> {
+        let inside = self.inside.into_iter().map(|inside| f64::from(u8::from(inside)));
+        inside.chain(self.density.into_iter().map(|count| count as f64))
+    }
+
+    /// What [`Counts::into_numbers`] was made of, in place of what is here.
+    pub fn take_numbers(&mut self, numbers: &[f64]) {
+        let (inside, density) = numbers.split_at(self.inside.len());
+        for (to, from) in self.inside.iter_mut().zip(inside) {
+            *to = *from > 0.0;
+        }
+        for (to, from) in self.density.iter_mut().zip(density) {
+            *to = *from as usize;
+        }
+    }
+
     /// Adds the balls around some columns. A squared distance that is nearer than `margin` to a squared radius
     /// is computed again by `exact`.
     pub fn add(

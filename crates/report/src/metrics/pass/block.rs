@@ -54,21 +54,76 @@ pub(super) struct Met {
     pub balls: Vec<(usize, Counts)>,
 }
 
+impl Met {
+    /// Nothing yet.
+    pub fn new(pass: &Pass<'_>, task: &Task, radii: &[Option<Radii>]) -> Self {
+        let rows = task.rows.len();
+        let mut met = Self {
+            distance_sums: vec![0.0; rows],
+            kernel_sums: vec![0.0; rows],
+            nearest: vec![Neighbour::NONE; rows * pass.kept],
+            balls: Vec::new(),
+        };
+        for (index, comparison) in pass.comparisons.iter().enumerate() {
+            if radii[index].is_some() && comparison.is_across(task.row_segment, task.column_segment) {
+                let first = comparison.first.contains(&task.row_segment);
+                met.balls.push((index, Counts::new(first, rows)));
+            }
+        }
+        met
+    }
+
+    /// How many numbers it is.
+    pub fn len(&self) -> usize {
+        let rows = self.distance_sums.len();
+        2 * rows + 2 * self.nearest.len() + 2 * rows * self.balls.len()
+    }
+
+    /// As numbers, for a team.
+    pub fn into_numbers(self) -> Vec<f64> {
+        let mut numbers = self.distance_sums;
+        numbers.extend(self.kernel_sums);
+        for neighbour in self.nearest {
+            // Rows are fewer than 2^53; none is -1.
+            let row = if neighbour.row == usize::MAX {
+                -1.0
+            } else {
+                neighbour.row as f64
+            };
+            numbers.extend([neighbour.square, row]);
+        }
+        for (_, counts) in self.balls {
+            numbers.extend(counts.into_numbers());
+        }
+        numbers
+    }
+
+    /// What [`Met::into_numbers`] was made of, in place of what is here.
+    pub fn with_numbers(mut self, numbers: &[f64]) -> Self {
+        let rows = self.distance_sums.len();
+        let (sums, numbers) = numbers.split_at(2 * rows);
+        self.distance_sums.copy_from_slice(&sums[..rows]);
+        self.kernel_sums.copy_from_slice(&sums[rows..]);
+        let (nearest, numbers) = numbers.split_at(2 * self.nearest.len());
+        for (neighbour, pair) in self.nearest.iter_mut().zip(nearest.chunks_exact(2)) {
+            let row = if pair[1] < 0.0 {
+                usize::MAX
+            } else {
+                pair[1] as usize
+            };
+            *neighbour = Neighbour { square: pair[0], row };
+        }
+        for ((_, counts), numbers) in self.balls.iter_mut().zip(numbers.chunks_exact((2 * rows).max(1))) {
+            counts.take_numbers(numbers);
+        }
+        self
+    }
+}
+
 pub(super) fn meet(pass: &Pass<'_>, task: &Task, radii: &[Option<Radii>]) -> Met {
     let pool = pass.pool;
     let rows = task.rows.len();
-    let mut met = Met {
-        distance_sums: vec![0.0; rows],
-        kernel_sums: vec![0.0; rows],
-        nearest: vec![Neighbour::NONE; rows * pass.kept],
-        balls: Vec::new(),
-    };
-    for (index, comparison) in pass.comparisons.iter().enumerate() {
-        if radii[index].is_some() && comparison.is_across(task.row_segment, task.column_segment) {
-            let first = comparison.first.contains(&task.row_segment);
-            met.balls.push((index, Counts::new(first, rows)));
-        }
-    }
+    let mut met = Met::new(pass, task, radii);
     let exponent = pass
         .settings
         .bandwidth

@@ -16,9 +16,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use ndarray::{Array1, Array2, ArrayView2, Axis, s};
-use rayon::prelude::*;
 
-use super::{MetricError, Set, rows};
+use super::{MetricError, Set, Team, rows};
 pub(super) use balls::Balls;
 use balls::Radii;
 pub(super) use block::Neighbour;
@@ -243,7 +242,8 @@ impl<'a> Pass<'a> {
         comparisons: &'a [Comparison],
         further: &[(usize, usize)],
         settings: Settings,
-    ) -> Self {
+        team: &dyn Team,
+    ) -> Result<Self, MetricError> {
         let mut pass = Self {
             pool,
             comparisons,
@@ -277,13 +277,13 @@ impl<'a> Pass<'a> {
             ready.iter().for_each(|pair| {
                 waiting.remove(pair);
             });
-            pass.visit(&ready);
+            pass.visit(&ready, team)?;
         }
-        pass
+        Ok(pass)
     }
 
-    /// Visits pairs of segments, block after block of rows in parallel.
-    fn visit(&mut self, pairs: &[(usize, usize)]) {
+    /// Visits pairs of segments, block after block of rows, which the team shares.
+    fn visit(&mut self, pairs: &[(usize, usize)], team: &dyn Team) -> Result<(), MetricError> {
         let radii: Vec<Option<Radii>> = (0..self.comparisons.len())
             .map(|index| {
                 let across = |&(a, b): &(usize, usize)| self.comparisons[index].is_across(a, b);
@@ -301,11 +301,14 @@ impl<'a> Pass<'a> {
                 })
             })
             .collect();
-        let met: Vec<Met> = tasks
-            .par_iter()
-            .map(|task| block::meet(self, task, &radii))
+        let lengths: Vec<usize> = tasks
+            .iter()
+            .map(|task| Met::new(self, task, &radii).len())
             .collect();
-        for (task, met) in tasks.into_iter().zip(met) {
+        let work = |task: usize| block::meet(self, &tasks[task], &radii).into_numbers();
+        let numbers = team.share(&lengths, &work)?;
+        for (task, numbers) in tasks.iter().zip(numbers) {
+            let met = Met::new(self, task, &radii).with_numbers(&numbers);
             let meetings = self
                 .meetings
                 .entry((task.row_segment, task.column_segment))
@@ -321,6 +324,7 @@ impl<'a> Pass<'a> {
                 self.balls[index].add(task.rows.start, &counts);
             }
         }
+        Ok(())
     }
 
     /// For each row of some segments the sum over the rows of others of the distance.
