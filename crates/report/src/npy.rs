@@ -5,7 +5,7 @@
 //! and read bytes (`uint8`), `int32`, `int64`, `float32` and `float64`.
 
 use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, Write};
+use std::io::{self, BufReader, BufWriter, Read, Seek, Write};
 use std::path::Path;
 
 use ndarray::{ArrayBase, ArrayD, Data, Dimension};
@@ -93,6 +93,33 @@ where
     atomic::write(path, |file| {
         let mut archive = NpzWriter::new(file);
         archive.add_array(FIRST_ARRAY, &array).map_err(io::Error::other)?;
+        archive.finish().map_err(io::Error::other)?.flush()
+    })
+}
+
+/// Writes arrays under their names as an uncompressed `.npz`, atomically. The same arrays give the same bytes.
+///
+/// # Errors
+/// [`ReportError::Io`] naming the file.
+pub fn write_arrays(path: &Path, arrays: &[(&str, Values)]) -> Result<(), ReportError> {
+    fn add<A: WritableElement + Clone>(
+        archive: &mut NpzWriter<&mut BufWriter<File>>,
+        name: &str,
+        array: &ArrayD<A>,
+    ) -> io::Result<()> {
+        let array = array.as_standard_layout();
+        archive.add_array(name, &array).map_err(io::Error::other)
+    }
+    atomic::write(path, |file| {
+        let mut archive = NpzWriter::new(file);
+        for (name, values) in arrays {
+            match values {
+                Values::U8(array) => add(&mut archive, name, array)?,
+                Values::I64(array) => add(&mut archive, name, array)?,
+                Values::F32(array) => add(&mut archive, name, array)?,
+                Values::F64(array) => add(&mut archive, name, array)?,
+            }
+        }
         archive.finish().map_err(io::Error::other)?.flush()
     })
 }

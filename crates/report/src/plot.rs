@@ -1,9 +1,10 @@
 //! Charts as SVG: the text stays text, so that no font is needed to write a chart and a reader can select it.
 //!
-//! [`line_svg`] makes a file of its own, with its background. [`lines`], [`scatter`], [`histogram`] and [`curves`] make drawings for a
+//! [`line_svg`] makes a file of its own, with its background. [`lines`], [`scatter`], [`clouds`], [`histogram`] and [`curves`] make drawings for a
 //! [`crate::Page`], which take colours and width from it.
 
 mod axis;
+mod clouds;
 mod curves;
 mod histogram;
 mod inline;
@@ -15,6 +16,7 @@ use plotters::prelude::*;
 
 use crate::{ReportError, atomic};
 use axis::{Axis, AxisRange};
+pub use clouds::{Cloud, clouds};
 pub use curves::curves;
 pub use histogram::{Histogram, histogram};
 pub use inline::{ScatterChart, lines, scatter};

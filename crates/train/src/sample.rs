@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use score_nets::{Given, NetScore, ScoreNet, TensorNoise, TensorState};
 use sde_core::{Precond, Sde};
 use solvers::guide::ClassifierFree;
+use solvers::observe::Chain;
 use solvers::sampler::draw_prior;
 use solvers::{Job, Observer, Sampler, ScoreFn, SolveError, SolveStats, State, StepInfo, StopReason};
 use tch::{Device, Kind};
@@ -15,8 +16,11 @@ use crate::dist::{self, Comm};
 use crate::trainer::StopFlag;
 
 mod told;
+mod trajectory;
 
 pub use told::Told;
+use trajectory::Recorder;
+pub use trajectory::{STATES, Trajectory};
 
 /// How many samples, from which noise, how many at a time.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -29,6 +33,9 @@ pub struct SampleOptions {
     /// Rows a network evaluation; 0 takes [`DEFAULT_BATCH`]. A sampler that couples rows gets them all at once, and
     /// refuses a smaller number.
     pub batch: u64,
+    /// Whether some states on the way of the first rows are kept: [`Samples::trajectory`]. The samples have the same bits with and
+    /// without. It costs one evaluation of these rows a state.
+    pub trajectory: bool,
 }
 
 /// Rows at a time where nothing else is asked for.
@@ -45,6 +52,8 @@ pub struct Samples {
     pub nfe: u64,
     /// Whether the stop flag ended the draw.
     pub stopped: bool,
+    /// The way of the first rows, where that was asked for; of several ranks the first has it.
+    pub trajectory: Option<Trajectory>,
 }
 
 impl Samples {
@@ -122,12 +131,13 @@ impl Model<'_> {
             .collect();
         let row_len = self.shape.iter().product::<i64>() as usize;
         let lengths: Vec<usize> = parts.iter().map(|part| part.rows as usize * row_len).collect();
-        let mut nfe = 0;
+        let (mut nfe, mut trajectory) = (0, None);
         let drawn = dist::in_turn(self.comm, "samples", &lengths, &mut |number| {
             let drawn = self.part(sampler, options, parts[number], stop, progress)?;
-            Ok(drawn.map(|(values, evaluations)| {
-                nfe = nfe.max(evaluations);
-                values
+            Ok(drawn.map(|drawn| {
+                nfe = nfe.max(drawn.nfe);
+                trajectory = trajectory.take().or(drawn.trajectory);
+                drawn.values
             }))
         })?;
         Ok(Samples {
@@ -135,10 +145,11 @@ impl Model<'_> {
             shape: self.shape.to_vec(),
             nfe: dist::largest(self.comm, nfe)?,
             stopped: drawn.stopped,
+            trajectory,
         })
     }
 
-    /// Draws some rows; `None` if that was stopped. The answer has the evaluations with it.
+    /// Draws some rows; `None` if that was stopped.
     fn part(
         &self,
         sampler: &dyn Sampler<TensorState>,
@@ -146,7 +157,7 @@ impl Model<'_> {
         part: Part,
         stop: &StopFlag,
         progress: &mut dyn FnMut(f64),
-    ) -> Result<Option<(Vec<f32>, u64)>, TrainError> {
+    ) -> Result<Option<Drawn>, TrainError> {
         let Part { first_row, rows, .. } = part;
         let size = i64::try_from(rows).unwrap_or(i64::MAX);
         let mut x = TensorState::zeros(size, self.shape, Kind::Float, self.device)?;
@@ -168,13 +179,28 @@ impl Model<'_> {
             done: first_row as f64 / options.count as f64,
             share: rows as f64 / options.count as f64,
         };
-        let stats: SolveStats = sampler.run(&job, &mut x, &mut watch)?;
+        let mut recorder = (options.trajectory && first_row == 0).then(|| Recorder::new(self.shape, rows));
+        let mut observers = Chain(vec![&mut watch]);
+        observers.0.extend(
+            recorder
+                .iter_mut()
+                .map(|recorder| recorder as &mut dyn Observer<_>),
+        );
+        let stats: SolveStats = sampler.run(&job, &mut x, &mut observers)?;
         if stats.stop == StopReason::Stopped {
             return Ok(None);
         }
-        let mut drawn = Vec::new();
-        x.read_rows(&mut |_, values| drawn.extend(values.iter().map(|&v| v as f32)));
-        Ok(Some((drawn, stats.nfe)))
+        let mut values = Vec::new();
+        x.read_rows(&mut |_, row| values.extend(row.iter().map(|&v| v as f32)));
+        let trajectory = recorder.map(|recorder| {
+            let score = self.score(0, recorder.rows() as u64, part.rows_at_once)?;
+            recorder.finish(self.sde, score.as_ref(), self.device)
+        });
+        Ok(Some(Drawn {
+            values,
+            nfe: stats.nfe,
+            trajectory: trajectory.transpose()?,
+        }))
     }
 
     /// The score of the rows `first_row..first_row + rows`: of their vectors and images, of their classes where the network knows
@@ -215,6 +241,13 @@ struct Part {
     first_row: u64,
     rows: u64,
     rows_at_once: usize,
+}
+
+/// What came of them.
+struct Drawn {
+    values: Vec<f32>,
+    nfe: u64,
+    trajectory: Option<Trajectory>,
 }
 
 struct Watch<'a> {

@@ -74,6 +74,7 @@ fn samples_are_of_the_class_asked_for() {
             count: 200,
             seed: 3,
             batch: 64,
+            trajectory: false,
         };
         let samples = trainer
             .sample_with(sampler.as_ref(), options, &StopFlag::default(), &mut |_| {})
@@ -240,6 +241,7 @@ steps = 6
         count: 5,
         seed: 3,
         batch: 2,
+        trajectory: false,
     };
     let sampler = trainer.sampler().expect("a sound sampler");
     let samples = trainer

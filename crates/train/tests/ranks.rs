@@ -139,6 +139,7 @@ fn validation_and_samples_are_those_of_one_process() {
             count: 23,
             seed: 9,
             batch: 5,
+            trajectory: false,
         };
         trainer
             .sample_with(sampler.as_ref(), what, &StopFlag::default(), &mut |_| {})
@@ -185,6 +186,7 @@ fn a_stopped_draw_ends_on_every_rank() {
             count: 8,
             seed: 0,
             batch: 2,
+            trajectory: false,
         };
         let samples = trainer
             .sample_with(sampler.as_ref(), what, &stop, &mut |_| {})

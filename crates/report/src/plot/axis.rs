@@ -29,7 +29,7 @@ impl Axis {
 }
 
 /// A number as short as it can be read: 20000 as 20000, 1.5e6 as 1.5e6, 0.30000000000000004 as 0.3.
-fn short_number(value: f64) -> String {
+pub(super) fn short_number(value: f64) -> String {
     let rounded: f64 = format!("{value:.5e}").parse().unwrap_or(value);
     let magnitude = rounded.abs();
     if magnitude != 0.0 && !(1e-4..1e6).contains(&magnitude) {

@@ -83,6 +83,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         count,
         seed,
         batch: args.batch.unwrap_or(0),
+        trajectory: false,
     };
     let draw = format!(
         "{options:?}\nstep {:?}\n{:?}\n",

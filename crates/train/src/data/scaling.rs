@@ -134,17 +134,15 @@ impl Scaling {
         (self.to_model(self.range.0), self.to_model(self.range.1))
     }
 
+    /// The level of a picture, without end and without rounding: the ends of the data's range are 0 and 255.
+    pub fn to_level(&self, model: f32) -> f64 {
+        let (low, high) = self.range;
+        (self.to_raw(f64::from(model)) - low) * (255.0 / (high - low))
+    }
+
     /// Bytes of a picture: the data's range to 0 to 255, clamped, rounded to the nearest; NaN becomes 0.
     pub fn to_bytes(&self, model: &[f32]) -> Vec<u8> {
-        let (low, high) = self.range;
-        let scale = 255.0 / (high - low);
-        model
-            .iter()
-            .map(|&v| {
-                ((self.to_raw(f64::from(v)) - low) * scale)
-                    .round()
-                    .clamp(0.0, 255.0) as u8
-            })
-            .collect()
+        let byte = |&value: &f32| self.to_level(value).round().clamp(0.0, 255.0) as u8;
+        model.iter().map(byte).collect()
     }
 }

@@ -8,6 +8,7 @@ mod samples;
 mod scores;
 mod summary;
 mod training;
+mod trajectory;
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -58,6 +59,7 @@ pub fn write_live(
     if let Ok(data) = data {
         page = neighbours::add(page, run_dir, config, data);
     }
+    page = trajectory::add(page, run_dir);
     page = scores::add(page, run_dir);
     page = likelihood::add(page, run_dir, config.train.keep)?;
     page = process::add_schedules(page, config)?;

@@ -21,6 +21,8 @@ use crate::sample::{SampleOptions, Samples};
 
 /// Name of the file with the samples of the end of a run.
 pub const SAMPLES_FILE: &str = "samples.npz";
+/// Name of the file with some states on the way to the first of them.
+pub const TRAJECTORY_FILE: &str = "trajectory.npz";
 /// Name of the file with a picture of them.
 pub const PICTURE_FILE: &str = "samples.png";
 /// Cells in a picture of samples, at most.
@@ -28,8 +30,8 @@ const CELLS: usize = 256;
 /// Cells of the grids drawn while training.
 const GRID: u64 = 64;
 
-/// Draws the samples of the end of a run and writes `samples.npz`, `samples.png`, `loss.svg` and the page that shows it all; without a
-/// folder it takes part in the draw alone.
+/// Draws the samples of the end of a run and writes `samples.npz`, `samples.png`, `trajectory.npz`, `loss.svg` and the page that shows
+/// it all; without a folder it takes part in the draw alone.
 ///
 /// # Errors
 /// The sampler fails, or a file cannot be written.
@@ -51,6 +53,7 @@ pub fn write_all(
         count,
         seed,
         batch: 0,
+        trajectory: run_dir.is_some(),
     };
     let samples = trainer.sample_with(sampler, what, &options.stop, &mut show)?;
     if let Some(run_dir) = run_dir.filter(|_| !samples.stopped) {
@@ -58,6 +61,9 @@ pub fn write_all(
             let scaling = trainer.data().scaling();
             write_array(&samples, scaling, &run_dir.join(SAMPLES_FILE))?;
             write_picture(&samples, scaling, CELLS, &run_dir.join(PICTURE_FILE))?;
+        }
+        if let Some(trajectory) = &samples.trajectory {
+            trajectory.write(trainer.data().scaling(), &run_dir.join(TRAJECTORY_FILE))?;
         }
         page::write(run_dir, trainer.config(), Ok(trainer.data()))?;
     }
@@ -90,6 +96,7 @@ pub fn write_grid(
         count: GRID,
         seed: trainer.config().seed,
         batch: 0,
+        trajectory: false,
     };
     let samples = trainer.sample_with(sampler.as_ref(), what, stop, &mut |_| {})?;
     let folder = match run_dir {

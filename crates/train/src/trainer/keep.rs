@@ -166,6 +166,7 @@ impl Trainer {
             count,
             seed,
             batch: 0,
+            trajectory: false,
         };
         self.sample_with(sampler, options, &StopFlag::default(), &mut |_| {})
     }

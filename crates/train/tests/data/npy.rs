@@ -191,6 +191,7 @@ steps = 12",
         count: 256,
         seed: 1,
         batch: 0,
+        trajectory: false,
     };
     let samples = trainer
         .sample_with(

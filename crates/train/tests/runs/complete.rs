@@ -33,6 +33,7 @@ fn a_run_fills_its_folder_and_says_what_it_did() {
         "samples",
         "samples.npz",
         "samples.png",
+        "trajectory.npz",
     ];
     let without_clock = |name: String| match name.strip_prefix("events.out.tfevents.") {
         Some(_) => "events.out.tfevents.*".to_owned(),

@@ -2,6 +2,7 @@
 //! of libtorch.
 #![allow(clippy::print_stdout)]
 
+mod browser;
 mod common;
 mod complete;
 mod damage;
@@ -9,7 +10,9 @@ mod losses;
 mod page;
 mod ranks;
 mod resume;
+mod small;
 mod tensorboard;
+mod trajectory;
 mod trouble;
 #[path = "../../../report/tests/page/wellformed.rs"]
 mod wellformed;

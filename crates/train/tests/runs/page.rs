@@ -10,13 +10,13 @@ use crate::common::{Place, alone, fails, names, ok, wait_until};
 use crate::wellformed::check_self_contained;
 
 /// A run folder of which nothing but the configuration is there, and its page.
-fn page_of(place: &Place, run: &str, config: &str) -> String {
+pub fn page_of(place: &Place, run: &str, config: &str) -> String {
     fs::create_dir_all(place.path(run)).expect("writable");
     fs::write(place.path(run).join("config.toml"), config).expect("writable");
     page(place, run)
 }
 
-fn page(place: &Place, run: &str) -> String {
+pub fn page(place: &Place, run: &str) -> String {
     let said = ok(place.command(&["report", "--run", run])).stdout;
     let said = String::from_utf8(said).expect("text");
     assert_eq!(said, format!("report: {run}/report.html\n"));

@@ -60,8 +60,10 @@ fn two_processes_write_the_bytes_of_one_that_takes_two_pieces() {
         assert_eq!(tensors("two").len(), 3);
         assert!(tensors("two") == tensors("one"), "step {step}");
     }
-    let samples = |run: &str| fs::read(place.path(run).join("samples.npz")).expect("readable");
-    assert!(samples("two") == samples("one"));
+    for file in ["samples.npz", "trajectory.npz"] {
+        let bytes = |run: &str| fs::read(place.path(run).join(file)).expect("readable");
+        assert!(bytes("two") == bytes("one"), "{file}");
+    }
     // Batches of 5: the second rank draws two of four, the last of them smaller.
     let draw = |file: &str, more: &[&str]| {
         let args = [
