@@ -206,7 +206,11 @@ fn pages_of_images_points_and_series_open_without_complaint() {
         ok(place.command(&["train", "--config", "own.toml", "--out", run, "--threads", "1"]));
     };
     train("images", DIGITS);
-    ok(place.command(&["likelihood", "--run", "images", "--threads", "1", "--n", "16"]));
+    // The sections of commands that run later.
+    let quick = "--threads 1 --rows 4 --repeats 1 --bound-times 2 --rtol 0.1 --atol 0.1";
+    let quick: Vec<&str> = quick.split(' ').collect();
+    ok(place.command(&[&["likelihood", "--run", "images"], &quick[..]].concat()));
+    ok(place.command(&["eval", "--run", "images", "--threads", "1"]));
     ok(place.command(&["report", "--run", "images"]));
     train("series", SERIES);
     ok(place.train("points", &[]));
