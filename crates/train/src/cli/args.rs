@@ -199,6 +199,9 @@ pub struct SampleArgs {
     /// Where a picture of the samples goes
     #[arg(long, value_name = "FILE")]
     pub png: Option<PathBuf>,
+    /// Where some states of the first samples on their way go, .npz: x and x0 (what the model took them for), step, t, sigma
+    #[arg(long, value_name = "FILE")]
+    pub trajectory: Option<PathBuf>,
     /// Precision of the network.
     #[command(flatten)]
     pub precision: PrecisionArgs,

@@ -48,6 +48,8 @@ struct SampleSummary {
     out: Option<PathBuf>,
     /// The picture.
     png: Option<PathBuf>,
+    /// The states on the way.
+    trajectory: Option<PathBuf>,
     /// Peak resident memory in MiB, where the system tells.
     peak_memory_mb: Option<f64>,
 }
@@ -83,7 +85,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         count,
         seed,
         batch: args.batch.unwrap_or(0),
-        trajectory: false,
+        trajectory: args.trajectory.is_some(),
     };
     let draw = format!(
         "{options:?}\nstep {:?}\n{:?}\n",
@@ -109,7 +111,8 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         ),
         (out, png) => (out.clone(), png.clone()),
     };
-    for path in out.iter().chain(&png) {
+    let mut way = args.trajectory.clone();
+    for path in out.iter().chain(&png).chain(&way) {
         check_target(path)?;
     }
     let started = Instant::now();
@@ -118,7 +121,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     let seconds = started.elapsed().as_secs_f64();
     progress.finish();
     if samples.stopped || !leads {
-        (out, png) = (None, None);
+        (out, png, way) = (None, None, None);
     } else {
         if let Some(path) = &out {
             write_array(&samples, &scaling, path)?;
@@ -127,6 +130,10 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         if let Some(path) = &png {
             write_picture(&samples, &scaling, usize::MAX, path)?;
             progress.say(&format!("picture: {}", path.display()));
+        }
+        if let (Some(path), Some(trajectory)) = (&way, &samples.trajectory) {
+            trajectory.write(&scaling, path)?;
+            progress.say(&format!("trajectory: {}", path.display()));
         }
     }
     let summary = SampleSummary {
@@ -140,6 +147,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         seed: options.seed,
         out,
         png,
+        trajectory: way,
         peak_memory_mb: peak_memory_mb(),
     };
     if args.json && leads {

@@ -83,8 +83,8 @@ fn the_way_begins_at_the_noise_ends_at_the_samples_and_changes_nothing() {
             }
         }
 
-        // A draw that nobody watches.
-        ok(place.command(&[
+        // A draw that nobody watches, and one that somebody does.
+        let draw = [
             "sample",
             "--run",
             kind,
@@ -93,11 +93,18 @@ fn the_way_begins_at_the_noise_ends_at_the_samples_and_changes_nothing() {
             "--n",
             "300",
             "--out",
-            "unwatched.npz",
-        ]));
-        let bytes = |path| fs::read(place.path(path)).expect("readable");
+            "drawn.npz",
+        ];
+        let bytes = |path: &str| fs::read(place.path(path)).expect("readable");
+        for more in [&[][..], &["--trajectory", "way.npz"]] {
+            ok(place.command(&[&draw[..], more].concat()));
+            assert!(
+                bytes("drawn.npz") == bytes(&format!("{kind}/samples.npz")),
+                "{kind}"
+            );
+        }
         assert!(
-            bytes("unwatched.npz") == bytes(&format!("{kind}/samples.npz")),
+            bytes("way.npz") == bytes(&format!("{kind}/trajectory.npz")),
             "{kind}"
         );
         assert!(page(&place, kind).contains("The first 256 samples on their way from the noise"));
