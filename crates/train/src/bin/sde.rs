@@ -5,6 +5,12 @@ use std::process::ExitCode;
 use train::cli::{Commands, run};
 use train::commands;
 
+/// Takes the place of the system's allocator for the whole process, libtorch included, which allocates each intermediate result anew:
+/// glibc's took a tenth of a training step of a small U-Net.
+#[cfg(target_os = "linux")]
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let commands = Commands {
         train: commands::train,
