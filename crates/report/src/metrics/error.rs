@@ -127,6 +127,16 @@ pub enum MetricError {
         /// What went wrong.
         reason: String,
     },
+    /// Features that do not belong to the rows.
+    #[error("{set}: {features} rows of features for {rows} rows")]
+    Features {
+        /// Which set.
+        set: Set,
+        /// How many rows have features.
+        features: usize,
+        /// How many rows the set has.
+        rows: usize,
+    },
     /// Held-out rows of another length than the data's.
     #[error("the held-out set has rows of length {held_out}, the data of length {data}")]
     HeldOutLength {

@@ -36,7 +36,7 @@ pub use class_balance::class_total_variation;
 pub use density_coverage::{DensityCoverage, density_coverage, expected_coverage};
 pub use error::{MetricError, Set};
 pub use estimate::Estimate;
-pub use evaluate::{evaluate, evaluate_by};
+pub use evaluate::{evaluate, evaluate_by, floor_sizes};
 pub use frechet::{GaussianFit, frechet_distance};
 pub use mmd::{median_distance, mmd_rbf};
 pub use neighbours::Neighbours;
@@ -47,7 +47,7 @@ pub use pairwise::{
 pub use polynomial_mmd::polynomial_mmd;
 pub use precision_recall::{PrecisionRecall, precision_recall};
 use rows::Rows;
-pub use score::{Best, Evaluation, Options, Reference, Score};
+pub use score::{Best, Evaluation, Features, Options, Reference, Score};
 pub use spectrum::spectrum_distance;
 pub use team::{Alone, Team};
 pub use wasserstein::{Order, sliced_wasserstein, wasserstein_1d};

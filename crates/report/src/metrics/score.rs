@@ -15,6 +15,8 @@ pub struct Reference<'a, T> {
     /// Further real rows, `[h, d]`, which the model has not seen, for the floors; `None`: the floors are those
     /// of one half of the data against the other.
     pub held_out: Option<ArrayView2<'a, T>>,
+    /// What a network makes of all these rows and of the samples; `None`: no figures on features.
+    pub features: Option<Features<'a>>,
 }
 
 impl<'a, T> Reference<'a, T> {
@@ -24,8 +26,22 @@ impl<'a, T> Reference<'a, T> {
             rows,
             labels: None,
             held_out: None,
+            features: None,
         }
     }
+}
+
+/// Features of all rows of an evaluation, each set row for row as its rows are given.
+#[derive(Debug, Clone, Copy)]
+pub struct Features<'a> {
+    /// Of the samples, `[n, f]`.
+    pub samples: ArrayView2<'a, f32>,
+    /// Of the data, `[m, f]`.
+    pub rows: ArrayView2<'a, f32>,
+    /// Of the held-out rows, `[h, f]`, where there are such.
+    pub held_out: Option<ArrayView2<'a, f32>>,
+    /// Which network they are of: the score's note ends with it.
+    pub network: &'a str,
 }
 
 /// How an evaluation is done. The default is meant for all uses.

@@ -80,6 +80,7 @@ mod tests {
                 rows: data.view(),
                 labels: Some(&labels),
                 held_out,
+                features: None,
             };
             let options = Options {
                 channels: Some(1),

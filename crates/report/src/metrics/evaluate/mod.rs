@@ -1,5 +1,6 @@
 //! All metrics at once, each with its floor.
 
+mod features;
 mod plan;
 mod scores;
 #[cfg(test)]
@@ -13,6 +14,7 @@ use super::pass::{Pass, Settings};
 use super::{
     Alone, Best, Copies, Evaluation, MetricError, Options, Reference, Score, Team, median_distance, spectrum,
 };
+pub use plan::floor_sizes;
 use plan::{FLOOR, FULL, Plan};
 
 /// Measures `samples`, `[n, d]`, against data, `[m, d]`, by every metric of this module, and gives each score
@@ -53,6 +55,9 @@ pub fn evaluate_by<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     if let Some(channels) = options.channels {
         spectrum::series_length(samples.ncols(), channels, 3)?;
     }
+    if let Some(of_rows) = &data.features {
+        features::check(of_rows, samples.nrows(), data)?;
+    }
     let plan = Plan::new(samples, data, options)?;
     let reference = plan.pool.members(&plan.comparisons[FULL].second);
     let bandwidth = median_distance(
@@ -79,6 +84,10 @@ pub fn evaluate_by<T: Copy + Into<f64>, U: Copy + Into<f64>>(
         options,
     };
     let mut scores = scoring.fits_and_projections(team)?;
+    if let Some(features) = &data.features {
+        // Beside the distance on the rows themselves.
+        scores.insert(1, scoring.features(features)?);
+    }
     scores.extend(scoring.distances(bandwidth, team)?);
     scores.extend(scoring.classifier(team)?);
     scores.extend(scoring.balls()?);

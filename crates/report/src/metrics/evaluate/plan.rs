@@ -22,6 +22,19 @@ pub(super) struct Plan {
     pub rest: Vec<usize>,
     /// For each row of the pool its number as it was given.
     pub origin: Vec<usize>,
+    /// Rows of the pool that are samples, which come first, and that are held out, which come next.
+    pub samples: usize,
+    pub held_out: usize,
+}
+
+/// How many samples, and how many data rows, stand in the floors and in [`matched`](crate::metrics::Score::matched) of an evaluation of so
+/// many samples against so many data rows, with or without held-out rows, of each at most `max_rows`.
+pub fn floor_sizes(samples: usize, data: usize, held_out: Option<usize>, max_rows: usize) -> [usize; 2] {
+    let (n, m) = (samples.min(max_rows), data.min(max_rows));
+    match held_out {
+        Some(held_out) => [n.min(held_out), m],
+        None => [n.min(m / 2), m.div_ceil(2)],
+    }
 }
 
 impl Plan {
@@ -47,14 +60,17 @@ impl Plan {
             vec![lengths.len() - 1]
         };
         // Side by side in the pool: samples, held-out rows, data.
-        let (size, reference_rows) = match data.held_out {
-            Some(held_out) => {
-                held_out_order = order(held_out.nrows(), Purpose::HeldOutOrder);
-                held_out_order.truncate(n.min(options.max_rows));
-                (held_out_order.len(), m)
-            }
-            None => (n.min(m / 2), m.div_ceil(2)),
-        };
+        let held_out_rows = data.held_out.map(|rows| rows.nrows());
+        let [size, reference_rows] = floor_sizes(
+            samples.nrows(),
+            data.rows.nrows(),
+            held_out_rows,
+            options.max_rows,
+        );
+        if let Some(rows) = held_out_rows {
+            held_out_order = order(rows, Purpose::HeldOutOrder);
+            held_out_order.truncate(size);
+        }
         let matched_samples = segment(size);
         let samples_set = [matched_samples.clone(), segment(n - size)].concat();
         let held_out_set = segment(held_out_order.len());
@@ -101,6 +117,8 @@ impl Plan {
             comparisons,
             matched: matched_index,
             rest,
+            samples: n,
+            held_out: held_out_order.len(),
             origin: [sample_order, held_out_order, data_order].concat(),
         })
     }
@@ -161,12 +179,8 @@ fn check<T: Copy + Into<f64>, U: Copy + Into<f64>>(
     }
     class_balance::table(data.labels.unwrap_or_default())?;
     // What the smallest comparison has on each side.
-    let n = samples.nrows().min(options.max_rows);
-    let m = data.rows.nrows().min(options.max_rows);
-    let smallest = match data.held_out {
-        Some(held_out) => [n.min(held_out.nrows()), m],
-        None => [n.min(m / 2), m.div_ceil(2)],
-    };
+    let held_out = data.held_out.map(|rows| rows.nrows());
+    let smallest = floor_sizes(samples.nrows(), data.rows.nrows(), held_out, options.max_rows);
     check_neighbours("precision_neighbours", options.precision_neighbours, smallest)?;
     check_neighbours("density_neighbours", options.density_neighbours, smallest)
 }
