@@ -11,6 +11,7 @@ pub mod dist;
 pub mod ema;
 pub mod error;
 pub mod evaluate;
+mod hash;
 pub mod log;
 pub mod loss;
 pub mod model;

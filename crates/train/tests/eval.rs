@@ -93,6 +93,7 @@ fn points_are_scored_against_training_rows_beside_held_out_ones() {
     assert_eq!(found["images"], false);
     let stdout = String::from_utf8(output.stdout).expect("text");
     for line in [
+        "no feature frechet: the rows are neither images nor series",
         "16 samples against 450 training rows of toy-2d, in the units of the data; floor: 16 held-out rows",
         "metric ",
         "energy distance ",
@@ -165,6 +166,11 @@ fn images_have_classes_and_nearest_training_rows() {
     );
     assert!(number(score(&found, "class_entropy"), "floor") > 2.0);
 
+    assert_eq!(
+        found["features"]["left_out"],
+        "its floor would be that of 20 rows against 1617, need 64 or more on each side, twice the number of features"
+    );
+
     // Training rows as a file of images holds them are copies, to the last level, and their own neighbours.
     let train = Rows::train(&config_of(&place, "tiny")).expect("rows").at_most(30);
     let raw = train.raw(train.numbers()).expect("rows");
@@ -191,6 +197,82 @@ fn images_have_classes_and_nearest_training_rows() {
         assert!(html.contains(part), "{part}");
     }
     assert!(!html.contains("<td>sample 12</td>"));
+}
+
+#[test]
+fn a_network_of_the_data_set_is_behind_a_score_of_features() {
+    let _alone = alone();
+    let place = Place::new();
+    run_of(&place, "tiny", &DIGITS.replace("samples = 20", "samples = 70"));
+    let output = ok(eval(&place, "tiny", &["--json"]));
+    let found = json(&output);
+    let network = &found["features"]["network"];
+    let hash = network["hash"].as_str().expect("a hash");
+    assert!(
+        hash.len() == 64 && hash.chars().all(|c| c.is_ascii_hexdigit()),
+        "{hash}"
+    );
+    // As in the tests of the network.
+    assert!(number(network, "accuracy") > 0.5, "{network}");
+    assert_eq!(
+        (&network["recipe"], &network["features"]),
+        (&1.into(), &32.into())
+    );
+    // What a network that has learned nothing draws is further from the data than digits are.
+    let of_features = score(&found, "feature_frechet");
+    assert!(
+        number(of_features, "matched") > 5.0 * number(of_features, "floor"),
+        "{of_features}"
+    );
+    let told = format!(
+        "the project's own network {}, not comparable with FID",
+        &hash[..12]
+    );
+    assert_eq!(
+        of_features["note"],
+        format!("between Gaussian fits of 32 features of {told}")
+    );
+    let stdout = String::from_utf8(output.stdout).expect("text");
+    let line = format!("feature frechet: on 32 features of {told}");
+    assert!(stdout.lines().any(|found| found.starts_with(&line)), "{stdout}");
+    let html = page(&place, "tiny");
+    // The page writes ' as a reference.
+    for part in [
+        hash,
+        &hash[..12],
+        "<td>feature frechet</td>",
+        "not comparable with FID",
+    ] {
+        assert!(html.contains(part), "{part}");
+    }
+    assert!(!html.contains(">FID<"));
+
+    // Held-out rows in the place of samples have their floor; the seed has no part in the network.
+    let held_out = Rows::held_out(&config_of(&place, "tiny")).expect("rows");
+    let raw = held_out.raw(held_out.numbers()).expect("rows");
+    let bytes: Vec<u8> = raw
+        .iter()
+        .map(|level| (level / 16.0 * 255.0).round() as u8)
+        .collect();
+    let images = Array4::from_shape_vec((held_out.numbers().len(), 8, 8, 1), bytes).expect("images");
+    report::npy::write_npz(&place.path("held_out.npz"), &images).expect("writable");
+    let same = json(&ok(eval(
+        &place,
+        "tiny",
+        &["--json", "--samples", "held_out.npz", "--seed", "5"],
+    )));
+    assert_eq!(same["features"]["network"]["hash"], hash);
+    let of_features = score(&same, "feature_frechet");
+    let (value, floor) = (number(of_features, "matched"), number(of_features, "floor"));
+    assert!((value - floor).abs() <= 1e-6 * floor, "{of_features}");
+
+    let without = json(&ok(eval(&place, "tiny", &["--json", "--features", "none"])));
+    assert_eq!(without["features"], Value::Null);
+    let names: Vec<&Value> = (without["scores"].as_array().expect("a list").iter())
+        .map(|score| &score["name"])
+        .collect();
+    assert!(!names.contains(&&Value::from("feature_frechet")), "{names:?}");
+    assert!(!page(&place, "tiny").contains("feature frechet"));
 }
 
 #[test]
@@ -249,6 +331,7 @@ fn samples_that_do_not_fit_are_refused_and_nothing_is_written() {
         (&["--sample", "a.npz"][..], "'--samples'"),
         (&["--max-rows", "3"], "--max-rows"),
         (&["--threads", "0"], "--threads"),
+        (&["--features", "inception"], "--features"),
     ] {
         let output = eval(&place, "run", arguments)
             .output()

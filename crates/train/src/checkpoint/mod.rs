@@ -12,5 +12,4 @@ mod verify;
 
 pub use state::{RunState, STATE_FILE, TENSOR_FILES};
 pub use store::{Newest, Snapshot, Store};
-pub(crate) use verify::hex;
 pub use verify::{Entry, fingerprint, verify};

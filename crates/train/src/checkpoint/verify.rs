@@ -8,6 +8,7 @@ use sha2::{Digest, Sha256};
 
 use super::state::{FORMAT, RunState, STATE_FILE, StateFile, TENSOR_FILES};
 use crate::TrainError;
+use crate::hash::hex;
 
 /// One folder under `checkpoints/`.
 #[derive(Debug)]
@@ -22,11 +23,6 @@ pub struct Entry {
 
 /// Marks the line of `state.toml` that seals the lines before it.
 const SEAL: &str = "# sha256 of the lines above: ";
-
-/// Lower-case hexadecimal.
-pub(crate) fn hex(hash: Sha256) -> String {
-    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
-}
 
 /// Feeds a file to a hash, a piece at a time: a checkpoint may be larger than what memory is left.
 fn feed(path: &Path, hash: &mut Sha256) -> Result<(), TrainError> {
@@ -50,12 +46,12 @@ fn feed(path: &Path, hash: &mut Sha256) -> Result<(), TrainError> {
 pub(super) fn sha256_of(path: &Path) -> Result<String, TrainError> {
     let mut hash = Sha256::new();
     feed(path, &mut hash)?;
-    Ok(hex(hash))
+    Ok(hex(hash.finalize()))
 }
 
 /// The text of `state.toml`, sealed.
 pub(super) fn seal(body: &str) -> String {
-    format!("{body}{SEAL}{}\n", hex(Sha256::new_with_prefix(body)))
+    format!("{body}{SEAL}{}\n", hex(Sha256::digest(body)))
 }
 
 fn damaged(path: &Path, reason: impl Into<String>) -> TrainError {
@@ -116,5 +112,5 @@ pub fn fingerprint(folder: &Path) -> Result<String, TrainError> {
         hash.update(about.len().to_le_bytes());
         feed(&path, &mut hash)?;
     }
-    Ok(hex(hash))
+    Ok(hex(hash.finalize()))
 }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{MachineArgs, RankArgs};
+use crate::evaluate::features::FeatureChoice;
 
 /// Rows that a likelihood is taken of.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -107,6 +108,10 @@ pub struct EvalArgs {
     /// Most rows of each set that are compared; the time grows with its square
     #[arg(long, value_name = "N", default_value_t = 10_000, value_parser = clap::value_parser!(u64).range(10..))]
     pub max_rows: u64,
+    /// Features for a Fréchet distance beside that on the values: of a small network that is trained on the training rows, the same
+    /// whatever the seed; own takes effect for images and series
+    #[arg(long, value_name = "own|none", value_enum, default_value_t = FeatureChoice::Own, hide_possible_values = true)]
+    pub features: FeatureChoice,
     /// Seed of all that is drawn: directions, folds, halves
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub seed: u64,

@@ -45,11 +45,14 @@ pub fn eval(args: &EvalArgs) -> Result<u8, TrainError> {
         max_rows: usize::try_from(args.max_rows).unwrap_or(usize::MAX),
         ..Options::default()
     };
-    let scores = Scores::of(&args.run, &file, &config, &options, comm.as_ref())?;
+    let scores = Scores::of(&args.run, &file, &config, &options, args.features, comm.as_ref())?;
     if !dist::leads(comm.as_ref()) {
         return Ok(DONE);
     }
     print_line(&scores.about())?;
+    if let Some(features) = &scores.features {
+        print_line(&features.sentence())?;
+    }
     for line in lines(&scores) {
         print_line(&line)?;
     }

@@ -1,5 +1,6 @@
 //! What a trained model is worth: the likelihood of data under it, and how its samples compare with data.
 
+pub mod features;
 pub mod likelihood;
 mod likelihood_file;
 mod noise;

@@ -7,8 +7,8 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use tch::Device;
 
-use crate::checkpoint::hex;
 use crate::data::{self, Scaling, ScalingKind, Values, npy_rows};
+use crate::hash::hex;
 use crate::trainer::conditions::Conditions;
 use crate::trainer::holdout::Holdout;
 use crate::{Dataset, RunConfig, TrainError, Visit};
@@ -267,7 +267,7 @@ impl Rows {
             .iter()
             .flat_map(|value| value.to_le_bytes())
             .collect();
-        let hash = hex(Sha256::new_with_prefix(bytes));
+        let hash = hex(Sha256::digest(bytes));
         Ok(format!(
             "{count} {} of {}, hash {hash}",
             self.part.rows(),

@@ -6,6 +6,7 @@ use ndarray::Array2;
 use report::metrics::{Best, Evaluation, Options, Reference, Score, evaluate_by};
 use serde::{Deserialize, Serialize};
 
+use super::features::{self, FeatureChoice, OwnFeatures};
 use super::team::Ranks;
 use super::{Part, Rows, SCORES_FILE, read_json, write_json};
 use crate::data::{Scaling, Values, npy_rows};
@@ -37,6 +38,9 @@ pub struct Scores {
     pub images: bool,
     /// Images are compared by means over squares of so many pixels a side; 1 for the pixels themselves.
     pub square: usize,
+    /// Whose features `feature_frechet` compares, or why there is no such score; absent where none was asked for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub features: Option<OwnFeatures>,
     /// Seconds of work.
     pub seconds: f64,
     /// The scores.
@@ -72,6 +76,13 @@ impl Compared {
 
     fn row_len(&self) -> usize {
         self.shape.iter().product()
+    }
+
+    /// Shape of a row as it is compared.
+    fn compared_shape(&self) -> Vec<i64> {
+        let sizes = self.shape.iter().enumerate();
+        let size = |(axis, &size): (usize, &usize)| if axis == 0 { size } else { size / self.square };
+        sizes.map(|at| size(at) as i64).collect()
     }
 
     /// Rows of the original length as they are compared.
@@ -162,7 +173,9 @@ fn samples(
 
 impl Scores {
     /// Scores the samples of a file against the training rows of a run. The floors are those of its test rows, or the rows that it
-    /// held out, or, where there are fewer than ten of them, of halves of the training rows. The ranks of `comm` share the work.
+    /// held out, or, where there are fewer than ten of them, of halves of the training rows. With [`FeatureChoice::Own`] a small
+    /// network is trained on the training rows, where these are images or series, for a distance on its features.
+    /// The ranks of `comm` share the work; each trains this network, which is the same for all.
     ///
     /// # Errors
     /// The data set or the file cannot be read; samples of another shape, too few of them, or values that are not finite; ranks that
@@ -172,6 +185,7 @@ impl Scores {
         file: &Path,
         config: &RunConfig,
         options: &Options,
+        choice: FeatureChoice,
         comm: &dyn Comm,
     ) -> Result<Self, TrainError> {
         let started = std::time::Instant::now();
@@ -180,7 +194,7 @@ impl Scores {
         let compared = Compared::new(train.shape());
         let samples = samples(file, train.shape(), &scaling, &compared)?;
         let alike = format!(
-            "{options:?}\n{} samples\n{}\n",
+            "{options:?}\nfeatures: {choice:?}\n{} samples\n{}\n",
             samples.nrows(),
             train.fingerprint()?
         );
@@ -225,10 +239,21 @@ impl Scores {
             &[channels, length] if length >= SHORTEST => usize::try_from(channels).ok(),
             _ => None,
         };
+        let unseen_rows = held_out.as_ref().map(|rows| rows.view());
+        let (features, of_sets) = match choice {
+            FeatureChoice::None => (None, None),
+            FeatureChoice::Own => {
+                let shape = compared.compared_shape();
+                let (told, of_sets) =
+                    features::of_sets(samples.view(), data.view(), unseen_rows, &shape, options.max_rows)?;
+                (Some(told), of_sets)
+            }
+        };
         let reference = Reference {
             rows: data.view(),
             labels: labels.as_deref(),
-            held_out: held_out.as_ref().map(|rows| rows.view()),
+            held_out: unseen_rows,
+            features: of_sets.as_ref().map(features::OfSets::features),
         };
         let options = Options {
             channels,
@@ -255,6 +280,7 @@ impl Scores {
             floor_part: unseen.map(|unseen| unseen.part()),
             images: compared.images,
             square: compared.square,
+            features,
             seconds: started.elapsed().as_secs_f64(),
             evaluation,
         })

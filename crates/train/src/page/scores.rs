@@ -5,6 +5,7 @@ use std::path::Path;
 use report::Page;
 
 use super::{digits, two_digits};
+use crate::evaluate::features::OwnFeatures;
 use crate::evaluate::scores::{COLUMNS, Scores};
 
 pub(super) fn add(page: Page, run_dir: &Path) -> Page {
@@ -25,6 +26,9 @@ pub(super) fn add(page: Page, run_dir: &Path) -> Page {
              the second column of figures, of as many samples as the floor has rows, is the one to hold against it. After ±: a standard error.",
         )
         .table(&COLUMNS, &scores.table(digits, two_digits));
+    if let Some(features) = &scores.features {
+        page = page.text(&format!("{}.", features_told(features)));
+    }
     page = page.text(&format!(
         "The nearest that any sample comes to a training row is {}: sample {} and row {}.",
         digits(found.copies.smallest),
@@ -49,5 +53,19 @@ fn unit(unit: &str, images: bool) -> String {
     match images {
         true => unit.replace("data units", "values in [0, 1]"),
         false => unit.to_owned(),
+    }
+}
+
+fn features_told(features: &OwnFeatures) -> String {
+    match features {
+        OwnFeatures::Network(facts) => format!(
+            "{}. The network is the work of {} steps on the training rows (recipe {}); the SHA-256 of its weights is {}. Scores of other \
+             hashes are of other networks",
+            features.sentence(),
+            facts.steps,
+            facts.recipe,
+            facts.hash
+        ),
+        OwnFeatures::LeftOut(_) => features.sentence(),
     }
 }

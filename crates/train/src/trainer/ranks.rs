@@ -8,8 +8,9 @@ use tch::{Kind, Tensor};
 use super::Trainer;
 use super::holdout::Holdout;
 use super::prefetch::{Prefetch, batch_maker, batch_tensor};
-use crate::checkpoint::{RunState, hex};
+use crate::checkpoint::RunState;
 use crate::dist::{self, Comm};
+use crate::hash::hex;
 use crate::{TrainError, Visit};
 
 impl Trainer {
@@ -127,7 +128,7 @@ impl Trainer {
             };
             data.read(&[row], visit, &mut values)?;
             let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
-            let hash = hex(Sha256::new_with_prefix(bytes));
+            let hash = hex(Sha256::digest(bytes));
             let _ = writeln!(text, "row {row}: {hash}");
         }
         Ok(text)

@@ -13,6 +13,7 @@ use super::files::{damaged, open_unpacked, read_error};
 use super::mnist::find_file;
 use super::sets::{Pack, SetFile, SetInfo};
 use crate::TrainError;
+use crate::hash::hex;
 
 mod archive;
 mod download;
@@ -175,7 +176,7 @@ fn checked_copy(from: &Path, file: &SetFile, folder: &Path, set: &str) -> Result
     };
     let target = folder.join(file.name);
     copy_between(&mut source, &mut tee, from, packed, &target)?;
-    let got = hex(&tee.hash.finalize());
+    let got = hex(tee.hash.finalize());
     if got != file.sha256 {
         return Err(damaged(
             from,
@@ -247,14 +248,10 @@ fn hash_file(path: &Path) -> Result<String, TrainError> {
     let mut buffer = vec![0u8; 1 << 16];
     loop {
         match super::files::fill(&mut file, &mut buffer).map_err(TrainError::io("read", path))? {
-            0 => return Ok(hex(&hash.finalize())),
+            0 => return Ok(hex(hash.finalize())),
             n => hash.update(&buffer[..n]),
         }
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 #[cfg(test)]

@@ -14,7 +14,7 @@ const LABELS: &[u8] = b"these are the labels";
 
 fn set() -> SetInfo {
     let file = |name, bytes| {
-        let sha256 = hex(&Sha256::digest(bytes));
+        let sha256 = hex(Sha256::digest(bytes));
         SetFile {
             name,
             sha256: Box::leak(sha256.into_boxed_str()),
