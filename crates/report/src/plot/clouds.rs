@@ -73,7 +73,7 @@ pub fn clouds(title: &str, cells: &[Cloud]) -> Result<Svg, ReportError> {
         let colour = COLOURS[0];
         let _ = write!(
             svg,
-            r#"<path fill="none" stroke="{colour}" stroke-width="2.5" stroke-linecap="round" d=""#
+            r#"<path fill="none" stroke="{colour}" stroke-width="3.5" stroke-linecap="round" d=""#
         );
         for &(x, y) in &cloud.points {
             let share = |value: f64, (low, high): (f64, f64)| (value - low) / (high - low);

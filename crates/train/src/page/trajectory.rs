@@ -152,7 +152,7 @@ impl Way {
     /// What the columns or cells of a figure show, one line a state.
     fn table(&self, page: Page, greys: &[(f32, f32)]) -> Page {
         let mut columns = vec!["state", "steps done", "t", "sigma"];
-        columns.extend((!greys.is_empty()).then_some("black and white, in levels of 255"));
+        columns.extend((!greys.is_empty()).then_some("black to white"));
         let rows = (0..self.times.len()).map(|at| {
             let mut row = vec![
                 (at + 1).to_string(),
@@ -160,7 +160,7 @@ impl Way {
                 digits(self.times[at]),
                 digits(self.sigmas[at]),
             ];
-            row.extend(greys.get(at).map(|(low, high)| format!("{low:.0} and {high:.0}")));
+            row.extend(greys.get(at).map(|(low, high)| format!("{low:.0} to {high:.0}")));
             row
         });
         page.table(&columns, &rows.collect::<Vec<_>>())
@@ -205,6 +205,9 @@ impl Way {
             };
             page = page.figure_png(&caption, &grid(cells.view(), states)?);
         }
+        let page = page.text(
+            "Black to white are the levels between which the greys of x lie in a state; the pictures of the data have 0 to 255.",
+        );
         Ok(self.table(page, &greys))
     }
 
