@@ -101,11 +101,11 @@ mod tests {
             .collect()
     }
 
-    /// What each rank gets whose parts are made by `work`, and which parts it did.
-    fn run(
-        world: u32,
-        work: fn(usize) -> Result<Option<Vec<f64>>, TrainError>,
-    ) -> Vec<(Result<Turns<f64>, TrainError>, Vec<usize>)> {
+    /// What a rank gets, and which parts it did.
+    type Found = (Result<Turns<f64>, TrainError>, Vec<usize>);
+
+    /// Of each rank, whose parts are made by `work`.
+    fn run(world: u32, work: fn(usize) -> Result<Option<Vec<f64>>, TrainError>) -> Vec<Found> {
         let rank = |rank: ThreadRank| {
             let mut own = Vec::new();
             let turns = in_turn(&rank, "parts", &LENGTHS, &mut |number| {

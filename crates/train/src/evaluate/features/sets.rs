@@ -62,7 +62,7 @@ impl OwnFeatures {
     pub fn sentence(&self) -> String {
         match self {
             Self::Network(facts) => format!(
-                "feature frechet: on {} features of {}, not comparable with FID; it tells {:.0} % of changed rows (by chance {:.0} %)",
+                "feature frechet: on {} features of {}, not comparable with FID; it names the change of {:.0} % of changed rows (by chance {:.0} %)",
                 facts.features,
                 facts.name(),
                 100.0 * facts.accuracy,
