@@ -103,7 +103,7 @@ pub(super) struct Recorder {
     kept: Vec<Kept>,
     /// Steps done.
     done: u64,
-    /// Of an unknown number of steps, each so manieth is kept.
+    /// Where the number of steps is not known: the states after multiples of this many are kept.
     every: u64,
     times_known: bool,
 }
