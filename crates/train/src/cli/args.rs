@@ -42,7 +42,7 @@ pub(super) enum Command {
     /// Negative log likelihood and bits per dimension of data under a trained model
     #[command(
         after_help = "By the probability flow, with the standard error over rows; beside it an upper bound by the reverse SDE. The rows \
-                      of quantised data are dequantised. The result goes into RUN_DIR/likelihood.json, which sde report shows."
+                      of quantised data are dequantised. The result goes into likelihood.json of the folder, which sde report shows of a run."
     )]
     Likelihood(LikelihoodArgs),
     /// Scores of samples against the data, each beside its floor, the score of real rows

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::args::{MachineArgs, RankArgs};
+use super::model_args::Place;
 use crate::evaluate::features::FeatureChoice;
 
 /// Rows that a likelihood is taken of.
@@ -24,11 +25,11 @@ pub enum DataArg {
 /// Arguments of `sde likelihood`.
 #[derive(Debug, Clone, Args)]
 pub struct LikelihoodArgs {
-    /// Run folder; the averaged weights of its newest whole checkpoint
-    #[arg(long, value_name = "RUN_DIR")]
-    pub run: PathBuf,
+    /// Where the model is.
+    #[command(flatten)]
+    pub place: Place,
     /// test (the data set's test rows, or the rows that the run held out), held-out, train, or a .npy or .npz file of rows in the
-    /// units of the data (of quantised data the levels, as whole numbers)
+    /// units of the data (of quantised data the levels, as whole numbers); a model folder needs a file
     #[arg(long, value_name = "test|FILE.npy", default_value = "test", value_parser = rows)]
     pub data: DataArg,
     /// Random probes of the divergence [default: exact up to 8 values a row, else 1 probe]

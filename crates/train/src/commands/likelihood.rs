@@ -22,11 +22,11 @@ use crate::trainer::StopFlag;
 /// Up to so many values a row the exact divergence is the usual one.
 const FEW_VALUES: usize = 8;
 
-/// Measures the likelihood of rows under a run's model; the answer is the exit code. `likelihood.json` goes into the run folder,
+/// Measures the likelihood of rows under a model; the answer is the exit code. `likelihood.json` goes into the run or model folder,
 /// unless the work is interrupted, in which case the figures of the rows that were done are said.
 ///
 /// # Errors
-/// The folder is no run or has no whole checkpoint; the rows are absent or refused; the flow of a row cannot be followed.
+/// The folder is no run and no model, or has no whole checkpoint; the rows are absent or refused; the flow of a row cannot be followed.
 pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
     let comm = match join(&args.ranks)? {
         ControlFlow::Break(code) => return Ok(code),
@@ -36,15 +36,20 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
     set_up(args.machine.threads);
     let device = args.machine.device.resolve()?;
     let stop = StopFlag::on_signals()?;
-    let config = load_run(&args.run, &[])?.config;
-    let model = OpenModel::of_run(&args.run, &config, device)?;
+    let model = OpenModel::open(&args.place, device)?;
     let scaling = Scaling::of_card(&model.card.data);
     let (sde, precond) = model.card.process(&model.card_file())?;
-    let rows = match &args.data {
-        DataArg::Test => Rows::test(&config)?,
-        DataArg::HeldOut => Rows::held_out(&config)?,
-        DataArg::Train => Rows::train(&config)?,
-        DataArg::File(path) => Rows::file(path, &model.card.data.shape, scaling.levels())?,
+    let rows = match (&args.data, &args.place.run) {
+        (DataArg::File(path), _) => Rows::file(path, &model.card.data.shape, scaling.levels())?,
+        (DataArg::Test, Some(run)) => Rows::test(&load_run(run, &[])?.config)?,
+        (DataArg::HeldOut, Some(run)) => Rows::held_out(&load_run(run, &[])?.config)?,
+        (DataArg::Train, Some(run)) => Rows::train(&load_run(run, &[])?.config)?,
+        (_, None) => {
+            return Err(TrainError::Usage(
+                "--data: a model folder has no rows of its own; name a file of rows with --data FILE.npy"
+                    .to_owned(),
+            ));
+        }
     };
     if rows.shape() != model.card.data.shape {
         return Err(TrainError::Data {
@@ -85,7 +90,7 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
         seed: args.seed,
     };
     // Before minutes are spent on what shall go there.
-    check_target(&args.run.join(LIKELIHOOD_FILE))?;
+    check_target(&model.folder.join(LIKELIHOOD_FILE))?;
     args.out.as_deref().map_or(Ok(()), check_target)?;
     let of_ranks = format!(
         "{options:?}\nstep {:?}\n{}\n",
@@ -137,7 +142,8 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
     let levels = scaling.levels();
     let bits = levels.map(|_| nll.bits(dim));
     let report = LikelihoodReport {
-        run_dir: args.run.clone(),
+        run_dir: args.place.run.clone(),
+        model_dir: args.place.model.clone(),
         step: model.card.origin.step,
         data: rows.name().to_owned(),
         part: rows.part(),
@@ -172,7 +178,7 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
             report: report.clone(),
             values: measured.rows,
         };
-        let path = file.write(&args.run)?;
+        let path = file.write(&model.folder)?;
         progress.say(&format!("wrote {}", path.display()));
     }
     if args.json {

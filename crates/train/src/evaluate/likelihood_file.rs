@@ -11,8 +11,10 @@ use crate::TrainError;
 /// A likelihood and how it was measured; with `--json` one line on stdout.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct LikelihoodReport {
-    /// The run folder.
-    pub run_dir: PathBuf,
+    /// The run folder, if it is one.
+    pub run_dir: Option<PathBuf>,
+    /// The model folder, if it is one.
+    pub model_dir: Option<PathBuf>,
     /// Steps that the weights have behind them.
     pub step: Option<u64>,
     /// Name of the data set, or the file.

@@ -2,6 +2,7 @@
 
 mod common;
 mod diffusers;
+mod likelihood;
 mod net;
 mod score_sde;
 mod told;
