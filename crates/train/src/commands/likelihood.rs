@@ -151,6 +151,7 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
         of_rows,
         dim,
         levels,
+        dequantised: scaling.is_dequantised(),
         nll_nats: nll.mean,
         standard_error: nll.standard_error,
         bits_per_dim: bits.map(|bits| bits.mean),

@@ -109,13 +109,17 @@ impl Scaling {
         self.levels
     }
 
+    /// Whether the data are levels that training dequantised: such rows are drawn from the middle of the first level to the middle of
+    /// the last.
+    pub fn is_dequantised(&self) -> bool {
+        self.levels.is_some() && self.range.0 > 0.0
+    }
+
     /// How the levels of quantised data lie in the model's scale: dequantised, they fill what they filled in training, or, where
     /// training saw bare levels, the range of those. `None` for real values.
     pub fn quantisation(&self) -> Option<Result<Quantisation, SolveError>> {
         let levels = self.levels?;
-        // Dequantised rows are drawn from the middle of the first level to the middle of the last.
-        let dequantised = self.range.0 > 0.0;
-        let top = f64::from(levels) - if dequantised { 0.0 } else { 1.0 };
+        let top = f64::from(levels) - if self.is_dequantised() { 0.0 } else { 1.0 };
         Some(Quantisation::new(levels, self.to_model(0.0), self.to_model(top)))
     }
 

@@ -29,6 +29,9 @@ pub struct LikelihoodReport {
     pub dim: usize,
     /// Levels of quantised data.
     pub levels: Option<u32>,
+    /// Whether training dequantised them.
+    #[serde(default)]
+    pub dequantised: bool,
     /// Mean negative log likelihood of a row in nats: of the level of its values where they are quantised, else minus the log of
     /// the density in the units of the data.
     pub nll_nats: f64,
@@ -76,6 +79,13 @@ pub struct BoundReport {
 }
 
 impl LikelihoodReport {
+    /// What the figures of a model mean that has seen levels and nothing between them.
+    pub fn note(&self) -> Option<&'static str> {
+        (self.levels.is_some() && !self.dequantised).then_some(
+            "The model was trained on bare levels and is asked between them, where it has learned little: the bound is loose, and              the likelihood not what the network could do. For likelihoods train with data.dequantise = true.",
+        )
+    }
+
     /// The figures in words, a line each.
     pub fn lines(&self) -> Vec<String> {
         let figure = |value: f64, error: Option<f64>, unit: &str| match error {
@@ -121,6 +131,7 @@ impl LikelihoodReport {
             self.nfe,
             self.seconds
         ));
+        lines.extend(self.note().map(|note| format!("note: {note}")));
         lines
     }
 }

@@ -35,6 +35,9 @@ pub(super) fn add(page: Page, run_dir: &Path, keep: u64) -> Result<Page, TrainEr
         ));
     }
     page = page.text(&how(found));
+    if let Some(note) = found.note() {
+        page = page.text(note);
+    }
     let unit = |nats: f64| match found.levels {
         Some(_) => nats / (found.dim as f64 * std::f64::consts::LN_2),
         None => nats,

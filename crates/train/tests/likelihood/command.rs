@@ -254,7 +254,10 @@ fn images_have_bits_per_dimension() {
             "{found}"
         );
     }
-    assert!(page(&place, "tiny").contains("of the 17 levels of the data, dequantised 2 times a row"));
+    let html = page(&place, "tiny");
+    assert!(html.contains("of the 17 levels of the data, dequantised 2 times a row"));
+    assert!(html.contains("For likelihoods train with data.dequantise = true."));
+    assert_eq!(found["dequantised"], false);
 
     // Levels are whole numbers from 0; what is no level is named.
     let write = |name: &str, value: u8| {
@@ -278,6 +281,21 @@ fn images_have_bits_per_dimension() {
         json(&ok(likelihood(&place, "tiny", &[&few[..], &[&data]].concat())))["rows"],
         2
     );
+    let args = [
+        "train",
+        "--config",
+        "tiny.toml",
+        "--out",
+        "between",
+        "--threads",
+        "1",
+        "--data.dequantise",
+        "true",
+    ];
+    ok(place.command(&args));
+    let output = ok(likelihood(&place, "between", &[&few[..], &[&data]].concat()));
+    assert_eq!(json(&output)["dequantised"], true);
+    assert!(!String::from_utf8_lossy(&output.stdout).contains("note:"));
     let data = file(&write("bytes.npz", 17));
     let error = fails(likelihood(&place, "tiny", &["--data", &data]), 1);
     assert!(
