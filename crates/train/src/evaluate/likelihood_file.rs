@@ -82,7 +82,8 @@ impl LikelihoodReport {
     /// What the figures of a model mean that has seen levels and nothing between them.
     pub fn note(&self) -> Option<&'static str> {
         (self.levels.is_some() && !self.dequantised).then_some(
-            "The model was trained on bare levels and is asked between them, where it has learned little: the bound is loose, and              the likelihood not what the network could do. For likelihoods train with data.dequantise = true.",
+            "The model was trained on bare levels and is asked between them, where it has learned little: the bound is loose, and \
+             the likelihood not what the network could do. For likelihoods train with data.dequantise = true.",
         )
     }
 
