@@ -2,6 +2,8 @@
 
 mod features;
 mod plan;
+#[cfg(test)]
+mod refusals;
 mod scores;
 #[cfg(test)]
 mod tests;
