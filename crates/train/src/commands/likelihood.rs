@@ -39,11 +39,13 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
     let model = OpenModel::open(&args.place, device)?;
     let scaling = Scaling::of_card(&model.card.data);
     let (sde, precond) = model.card.process(&model.card_file())?;
-    let rows = match (&args.data, &args.place.run) {
+    let run = args.place.run.as_deref().map(|run| load_run(run, &[]));
+    let config = run.transpose()?.map(|loaded| loaded.config);
+    let rows = match (&args.data, &config) {
         (DataArg::File(path), _) => Rows::file(path, &model.card.data.shape, scaling.levels())?,
-        (DataArg::Test, Some(run)) => Rows::test(&load_run(run, &[])?.config)?,
-        (DataArg::HeldOut, Some(run)) => Rows::held_out(&load_run(run, &[])?.config)?,
-        (DataArg::Train, Some(run)) => Rows::train(&load_run(run, &[])?.config)?,
+        (DataArg::Test, Some(config)) => Rows::test(config)?,
+        (DataArg::HeldOut, Some(config)) => Rows::held_out(config)?,
+        (DataArg::Train, Some(config)) => Rows::train(config)?,
         (_, None) => {
             return Err(TrainError::Usage(
                 "--data: a model folder has no rows of its own; name a file of rows with --data FILE.npy"

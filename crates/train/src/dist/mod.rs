@@ -19,7 +19,7 @@ use std::fmt;
 use std::ops::Range;
 
 use c10d::C10dError;
-use tch::{Device, Kind, Tensor};
+use tch::{Device, Tensor};
 
 use crate::TrainError;
 
@@ -107,6 +107,21 @@ pub fn sums<const N: usize>(comm: &dyn Comm, values: [f64; N]) -> Result<[f64; N
     Ok(summed)
 }
 
+/// A number of each rank, by rank: a sum over ranks of vectors with one place a rank.
+///
+/// # Errors
+/// Another rank is gone or late.
+fn of_ranks(comm: &dyn Comm, value: f64) -> Result<Vec<f64>, TrainError> {
+    let fail = TrainError::tensor("numbers of all ranks");
+    let mut values = vec![0.0; comm.world() as usize];
+    values[comm.rank() as usize] = value;
+    let mut tensor = Tensor::f_from_slice(&values).map_err(&fail)?;
+    comm.sum(&mut tensor)?;
+    let len = values.len();
+    tensor.f_copy_data(&mut values, len).map_err(&fail)?;
+    Ok(values)
+}
+
 /// Whether something holds on every rank.
 ///
 /// # Errors
@@ -191,14 +206,7 @@ pub fn same_text(comm: &dyn Comm, what: &str, text: &str) -> Result<(), TrainErr
             None => "one has more lines".to_owned(),
         }
     });
-    // The lowest rank that differs: a sum over ranks of a vector with one place a rank.
-    let places = Tensor::f_zeros([i64::from(comm.world())], (Kind::Float, Device::Cpu));
-    let mut places = places.map_err(TrainError::tensor("numbers of all ranks"))?;
-    if own.is_some() {
-        let _ = places.narrow(0, i64::from(comm.rank()), 1).fill_(1.0);
-    }
-    comm.sum(&mut places)?;
-    let differ = Vec::<f32>::try_from(&places).map_err(TrainError::tensor("numbers of all ranks"))?;
+    let differ = of_ranks(comm, f64::from(u8::from(own.is_some())))?;
     let Some(rank) = differ.iter().position(|&differs| differs > 0.0) else {
         return Ok(());
     };

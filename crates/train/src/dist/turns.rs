@@ -3,7 +3,7 @@
 use tch::Tensor;
 use tch::kind::Element;
 
-use super::{Comm, all, alone, sums};
+use super::{Comm, all, alone, of_ranks};
 use crate::TrainError;
 
 /// What all ranks have done together.
@@ -75,13 +75,8 @@ pub fn in_turn<T: Element + Copy + Default>(
 /// # Errors
 /// Another rank is gone or late.
 pub fn largest(comm: &dyn Comm, value: u64) -> Result<u64, TrainError> {
-    let mut most = 0.0_f64;
-    for rank in 0..comm.world() {
-        let own = if rank == comm.rank() { value as f64 } else { 0.0 };
-        let [of_rank] = sums(comm, [own])?;
-        most = most.max(of_rank);
-    }
-    Ok(most as u64)
+    let values = of_ranks(comm, value as f64)?;
+    Ok(values.into_iter().fold(0.0, f64::max) as u64)
 }
 
 #[cfg(test)]

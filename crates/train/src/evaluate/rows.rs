@@ -177,11 +177,15 @@ impl Rows {
     /// At most `most` rows, evenly spread.
     #[must_use]
     pub fn at_most(mut self, most: usize) -> Self {
-        let len = self.numbers.len();
-        if most < len {
-            self.numbers = (0..most).map(|i| self.numbers[i * len / most]).collect();
-        }
+        self.numbers = self.evenly(most);
         self
+    }
+
+    /// The numbers of at most so many rows, evenly spread.
+    fn evenly(&self, most: usize) -> Vec<u64> {
+        let len = self.numbers.len();
+        let most = most.min(len);
+        (0..most).map(|i| self.numbers[i * len / most]).collect()
     }
 
     /// Which rows these are.
@@ -259,9 +263,7 @@ impl Rows {
     /// As [`Rows::raw`].
     pub fn fingerprint(&self) -> Result<String, TrainError> {
         let count = self.numbers.len();
-        let looked_at: Vec<u64> = (0..count.min(16))
-            .map(|i| self.numbers[i * count / count.min(16)])
-            .collect();
+        let looked_at = self.evenly(16);
         let bytes: Vec<u8> = self
             .raw(&looked_at)?
             .iter()
