@@ -50,17 +50,6 @@ pub fn test(root: &Path) -> Outcome<()> {
         cargo.env(variable, found.lib());
         process::run(cargo.args(["test", "--release", "--doc"]).args(TENSOR_CRATES))
     })?;
-    step("examples", || {
-        let mut cargo = tensor_cargo(root, &found);
-        process::run(cargo.args([
-            "build",
-            "--release",
-            "--workspace",
-            "--examples",
-            "--exclude",
-            "xtask",
-        ]))
-    })?;
     println!("all tests passed");
     Ok(())
 }

@@ -140,6 +140,43 @@ pub fn read(path: &Path) -> Result<Values, ReportError> {
 /// As [`read`]; [`ReportError::Format`] also where a name is given for a `.npy` file or the archive has no such array: it lists
 /// those that it has.
 pub fn read_array(path: &Path, name: Option<&str>) -> Result<Values, ReportError> {
+    let format_error = |reason| ReportError::Format {
+        path: path.to_owned(),
+        reason,
+    };
+    let bytes = match (open(path)?, name) {
+        (Opened::Archive(archive), name) => member(archive, name).map_err(format_error)?,
+        (Opened::Array(bytes), None) => bytes,
+        (Opened::Array(_), Some(name)) => {
+            return Err(format_error(format!(
+                "holds one array without a name, no archive with an array {name}"
+            )));
+        }
+    };
+    parse(&bytes).map_err(format_error)
+}
+
+/// Names of the arrays of a `.npz` file, in its order; none for a `.npy` file.
+///
+/// # Errors
+/// [`ReportError::Io`] if the file cannot be read; [`ReportError::Format`] if it is empty or no whole archive.
+pub fn names(path: &Path) -> Result<Vec<String>, ReportError> {
+    Ok(match open(path)? {
+        Opened::Archive(archive) => array_names(&archive),
+        Opened::Array(_) => Vec::new(),
+    })
+}
+
+/// A file by its first bytes.
+enum Opened {
+    Archive(Archive),
+    /// All of it.
+    Array(Vec<u8>),
+}
+
+type Archive = ZipArchive<BufReader<File>>;
+
+fn open(path: &Path) -> Result<Opened, ReportError> {
     let io_error = |source| ReportError::Io {
         action: "read",
         path: path.to_owned(),
@@ -157,37 +194,36 @@ pub fn read_array(path: &Path, name: Option<&str>) -> Result<Values, ReportError
             _ => io_error(source),
         })?;
     file.rewind().map_err(io_error)?;
-    let bytes = if &magic == b"PK" {
-        read_member(file, name).map_err(format_error)?
-    } else if let Some(name) = name {
-        return Err(format_error(format!(
-            "holds one array without a name, no archive with an array {name}"
-        )));
-    } else {
-        let mut bytes = Vec::new();
-        file.read_to_end(&mut bytes).map_err(io_error)?;
-        bytes
-    };
-    parse(&bytes).map_err(format_error)
+    if &magic == b"PK" {
+        let archive = ZipArchive::new(file);
+        return archive
+            .map(Opened::Archive)
+            .map_err(|e| format_error(format!("not a whole .npz archive: {e}")));
+    }
+    let mut bytes = Vec::new();
+    file.read_to_end(&mut bytes).map_err(io_error)?;
+    Ok(Opened::Array(bytes))
+}
+
+fn array_names(archive: &Archive) -> Vec<String> {
+    let names = archive.file_names();
+    names
+        .map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned())
+        .collect()
 }
 
 /// The bytes of an array of the archive.
-fn read_member<R: Read + Seek>(file: R, wanted: Option<&str>) -> Result<Vec<u8>, String> {
-    let mut archive = ZipArchive::new(file).map_err(|e| format!("not a whole .npz archive: {e}"))?;
+fn member(mut archive: Archive, wanted: Option<&str>) -> Result<Vec<u8>, String> {
     let member = format!("{}.npy", wanted.unwrap_or(FIRST_ARRAY));
-    let names: Vec<String> = archive.file_names().map(str::to_owned).collect();
-    let name = match names.as_slice() {
+    let files: Vec<String> = archive.file_names().map(str::to_owned).collect();
+    let name = match files.as_slice() {
         [only] if wanted.is_none() => only,
-        names if names.contains(&member) => &member,
-        names => {
+        files if files.contains(&member) => &member,
+        _ => {
             return Err(format!(
                 "no array named {}; the archive holds {}",
                 wanted.unwrap_or(FIRST_ARRAY),
-                names
-                    .iter()
-                    .map(|name| name.strip_suffix(".npy").unwrap_or(name))
-                    .collect::<Vec<_>>()
-                    .join(", ")
+                array_names(&archive).join(", ")
             ));
         }
     };

@@ -131,6 +131,8 @@ fn whole_numbers_and_named_arrays_are_read() {
     );
     let error = read_array(&npy, Some("x")).expect_err("no archive").to_string();
     assert!(error.contains("holds one array without a name"), "{error}");
+    assert_eq!(names(&npz).expect("readable"), ["x", "y"]);
+    assert!(names(&npy).expect("readable").is_empty());
 }
 
 #[test]

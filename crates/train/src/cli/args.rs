@@ -134,6 +134,9 @@ pub struct RankArgs {
     /// Network interface between ranks, by name; GLOO_SOCKET_IFNAME, or the one that leads to rank 0, if not given
     #[arg(long, value_name = "NAME")]
     pub interface: Option<String>,
+    /// Process that started this rank, with which it ends
+    #[arg(long, value_name = "PID", hide = true)]
+    pub launcher: Option<i32>,
 }
 
 impl Default for RankArgs {
@@ -145,6 +148,7 @@ impl Default for RankArgs {
             meet: None,
             rank_timeout: 600,
             interface: None,
+            launcher: None,
         }
     }
 }

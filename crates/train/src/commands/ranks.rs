@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use crate::TrainError;
 use crate::cli::RankArgs;
-use crate::dist::{Comm, Engine, Membership, Single, launch};
+use crate::dist::{Comm, Engine, Membership, Single, end_with, launch};
 
 /// What this process is.
 pub(super) enum Place {
@@ -22,6 +22,9 @@ impl Place {
     pub(super) fn find(args: &RankArgs) -> Result<Self, TrainError> {
         if let Some(count) = args.nproc.filter(|&count| count > 1) {
             return launch(count, &without_nproc(std::env::args_os().skip(1))).map(Self::Launched);
+        }
+        if let Some(launcher) = args.launcher {
+            end_with(launcher);
         }
         let membership = Membership::find(args, &|name| std::env::var(name).ok())?;
         Ok(membership.map_or(Self::Alone, Self::Rank))

@@ -30,6 +30,7 @@ pub fn launch(count: u32, arguments: &[OsString]) -> Result<u8, TrainError> {
         command.args(arguments);
         command.args(["--rank", &rank.to_string(), "--world-size", &count.to_string()]);
         command.arg("--meet").arg(format!("file://{}", store.display()));
+        command.args(["--launcher", &std::process::id().to_string()]);
         if std::env::var_os("OMP_NUM_THREADS").is_none() {
             command.env("OMP_NUM_THREADS", threads.max(1).to_string());
         }
@@ -40,6 +41,23 @@ pub fn launch(count: u32, arguments: &[OsString]) -> Result<u8, TrainError> {
         ranks.0.push((child, None));
     }
     Ok(ranks.wait(&stop))
+}
+
+/// Asks for the end of this process, as by [`StopFlag`]'s signals, when the one that started it ends in whatever way: by SIGKILL, too,
+/// after which it could not say so. Linux only.
+pub fn end_with(launcher: i32) {
+    #[cfg(target_os = "linux")]
+    {
+        use rustix::process::{Signal, getpid, getppid, kill_process, set_parent_process_death_signal};
+        // What the kernel refuses is no reason not to work.
+        let _ = set_parent_process_death_signal(Some(Signal::TERM));
+        if getppid().is_none_or(|parent| parent.as_raw_pid() != launcher) {
+            // It has ended before.
+            let _ = kill_process(getpid(), Signal::TERM);
+        }
+    }
+    #[cfg(not(target_os = "linux"))]
+    let _ = launcher;
 }
 
 /// Processes and how they ended.

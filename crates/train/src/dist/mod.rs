@@ -24,7 +24,7 @@ use tch::{Device, Tensor};
 use crate::TrainError;
 
 pub use engine::Engine;
-pub use launch::launch;
+pub use launch::{end_with, launch};
 pub use membership::{Lookup, Membership};
 pub use threads::{ThreadRank, threads};
 pub use turns::{Turns, in_turn, largest};

@@ -66,11 +66,10 @@ impl Way {
         let array = |name: &str| npy::read_array(path, Some(name)).map_err(|error| error.to_string());
         let refuse = |reason: &str| format!("{}: {reason}", path.display());
         let x = array("x")?.into_f32();
-        let x0 = match npy::read_array(path, Some("x0")) {
-            Ok(values) => Some(values.into_f32()),
-            // Only the file's list of arrays says that there is none.
-            Err(error) if error.to_string().contains("no array named x0") => None,
-            Err(error) => return Err(error.to_string()),
+        let names = npy::names(path).map_err(|error| error.to_string())?;
+        let x0 = match names.iter().any(|name| name == "x0") {
+            true => Some(array("x0")?.into_f32()),
+            false => None,
         };
         if !(3..=5).contains(&x.ndim()) || x.is_empty() || x.shape()[0] > MOST_STATES {
             let shape = x.shape();

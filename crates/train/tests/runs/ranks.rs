@@ -185,14 +185,22 @@ fn a_signal_to_the_program_that_started_ranks_saves_and_ends_them() {
         "--nproc",
         "2",
     ];
-    let child = start(place.train("run", &long));
-    let metrics = place.path("run").join("metrics.jsonl");
-    wait_until("steps", || {
-        fs::metadata(&metrics).is_ok_and(|file| file.len() > 0)
-    });
-    let sent = Command::new("kill").arg(child.id().to_string()).status();
-    assert!(sent.expect("kill starts").success());
-    assert_eq!(end(child).0, Some(130));
-    let checkpoints = place.checkpoints("run");
-    assert!(checkpoints.len() == 1 && checkpoints[0].1, "{checkpoints:?}");
+    // SIGKILL leaves it no time to send anything on.
+    for (run, signal, code) in [("asked", "-TERM", Some(130)), ("killed", "-KILL", None)] {
+        let child = start(place.train(run, &long));
+        let metrics = place.path(run).join("metrics.jsonl");
+        wait_until("steps", || {
+            fs::metadata(&metrics).is_ok_and(|file| file.len() > 0)
+        });
+        let sent = Command::new("kill")
+            .args([signal, &child.id().to_string()])
+            .status();
+        assert!(sent.expect("kill starts").success());
+        let saved = place.path(run).join("checkpoints/latest");
+        wait_until("a checkpoint", || saved.exists());
+        // The pipe of errors ends with the last rank.
+        assert_eq!(end(child).0, code, "{signal}");
+        let checkpoints = place.checkpoints(run);
+        assert!(checkpoints.len() == 1 && checkpoints[0].1, "{checkpoints:?}");
+    }
 }
