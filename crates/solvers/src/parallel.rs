@@ -17,12 +17,13 @@ use crate::{
     StopReason,
 };
 
-/// Bytes that the states of a chunk may take together: half of a usual first-level cache.
-const CHUNK_BYTES: usize = 24 << 10;
+/// Bytes that the states of a chunk may take together: a quarter of a usual second-level cache. Chunks that fit the first level are so
+/// small that the calls of a step, one of each kind a chunk, cost a tenth.
+const CHUNK_BYTES: usize = 128 << 10;
 /// States that a sampler keeps: the state, its successor, score and noise.
 const STATES: usize = 4;
 /// Largest and smallest default chunk; a multiple of the latter.
-const MAX_CHUNK: usize = 512;
+const MAX_CHUNK: usize = 1024;
 const MIN_CHUNK: usize = 32;
 /// Chunks a thread, so that no thread waits long for the last one.
 const CHUNKS_PER_THREAD: usize = 4;
@@ -41,7 +42,7 @@ pub struct HostOptions<'a, T: Real> {
     pub first_row: u64,
     /// Number of threads; all cores where absent.
     pub threads: Option<NonZeroUsize>,
-    /// Rows a chunk; chosen so that a chunk stays in the first-level cache where absent.
+    /// Rows a chunk; chosen so that a chunk stays in the second-level cache where absent.
     pub chunk: Option<NonZeroUsize>,
     /// The state at the start time, `[rows, dim]`, in place of a draw from the prior.
     pub init: Option<ArrayView2<'a, T>>,
@@ -196,7 +197,8 @@ pub(crate) fn run_chunks<T: Send, R: Send>(
     let size = size.max(1);
     let results: Vec<_> = match threads {
         Some(threads) if threads.get() == 1 => values.chunks_mut(size).enumerate().map(run).collect(),
-        Some(threads) => {
+        // A pool of its own would be made and ended for every run.
+        Some(threads) if threads.get() != rayon::current_num_threads() => {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
             let pool = pool.map_err(|error| SolveError::Config {
                 key: "threads".into(),
@@ -205,7 +207,7 @@ pub(crate) fn run_chunks<T: Send, R: Send>(
             })?;
             pool.install(|| values.par_chunks_mut(size).enumerate().map(run).collect())
         }
-        None => values.par_chunks_mut(size).enumerate().map(run).collect(),
+        _ => values.par_chunks_mut(size).enumerate().map(run).collect(),
     };
     // A piece is skipped only when an earlier one failed, and that one comes first here.
     results.into_iter().flatten().collect()
@@ -265,7 +267,7 @@ pub(crate) fn chunk_rows<T: Real>(rows: usize, dim: usize, options: &HostOptions
         .clamp(1, rows.max(1))
 }
 
-/// Rows a chunk such that its states stay in the first-level cache and every thread gets some chunks.
+/// Rows a chunk such that its states stay in the second-level cache and every thread gets some chunks.
 fn default_chunk<T>(rows: usize, dim: usize, threads: usize) -> usize {
     let cached = CHUNK_BYTES / (STATES * dim * size_of::<T>());
     let shared = rows.div_ceil(CHUNKS_PER_THREAD.saturating_mul(threads));
