@@ -9,7 +9,7 @@ use ndarray::{Array2, ArrayView2};
 
 use super::aligned::Aligned;
 use super::combine::{self, scale};
-use super::reduce::{SelectRows, all_finite, distance_rows, dot_rows, error_rows, error_rows_max};
+use super::reduce::{AllFinite, SelectRows, distance_rows, dot_rows, error_rows, error_rows_max};
 use super::{Coef, RowUpdate, State, Tolerance, per_row};
 use crate::real::Real;
 use crate::simd::{self, kernels};
@@ -309,7 +309,7 @@ impl<T: Real> State for HostBatch<T> {
     }
 
     fn first_non_finite_row(&self) -> Option<usize> {
-        if self.rows == 0 || simd::dispatch(AllFinite::<T>(&self.values)) {
+        if self.rows == 0 || simd::dispatch(AllFinite(&self.values)) {
             return None;
         }
         (0..self.rows).find(|row| (0..self.dim).any(|d| !self.values[d * self.rows + row].is_finite()))
@@ -322,5 +322,4 @@ kernels! {
     ErrorRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows;
     ErrorRowsMax<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = error_rows_max;
     DistanceRows<'a, T>((&'a [T], &'a [T], &'a [T], Tolerance, &'a mut [f64])) -> () = distance_rows;
-    AllFinite<'a, T>(&'a [T]) -> bool = all_finite;
 }

@@ -163,11 +163,35 @@ fn select_rows<S: Simd, T: Real, const L: usize, const W: usize>(
     }
 }
 
-#[inline(always)]
-pub(super) fn all_finite<T: Real>(values: &[T]) -> bool {
-    let mut bad = false;
-    for value in values {
-        bad |= !value.is_finite();
+/// Whether all values are finite.
+pub(super) struct AllFinite<'a, T>(pub(super) &'a [T]);
+
+impl<T: Real> Kernel for AllFinite<'_, T> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: Simd>(self, simd: S) -> bool {
+        match BLOCK_BYTES / size_of::<T>() {
+            16 => by_width!(all_finite::<S, T, 16>(simd, self.0)),
+            _ => by_width!(all_finite::<S, T, 8>(simd, self.0)),
+        }
     }
-    !bad
+}
+
+/// `v - v` is zero for finite numbers alone, and sums of zeros and NaN need no mask.
+#[inline(always)]
+fn all_finite<S: Simd, T: Real, const L: usize, const W: usize>(simd: S, values: &[T]) -> bool {
+    const SUMS: usize = 4;
+    let mut sums = [Block::<S, T, W>::all(simd, T::ZERO); SUMS];
+    let mut tiles = values.chunks_exact(SUMS * L);
+    for tile in &mut tiles {
+        for i in 0..SUMS {
+            let v = Block::load(simd, &tile[i * L..]);
+            sums[i] = sums[i] + (v - v);
+        }
+    }
+    let mut lanes = [T::ZERO; L];
+    let [a, b, c, d] = sums;
+    (a + b + (c + d)).store(&mut lanes);
+    tiles.remainder().iter().all(|value| value.is_finite()) && lanes.iter().all(|sum| *sum == T::ZERO)
 }
