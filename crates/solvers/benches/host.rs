@@ -210,14 +210,14 @@ fn adaptive(c: &mut Criterion) {
     });
 }
 
-/// Runs of more than 10 ms on one thread and on two: the ratio of the two is what the second core gives.
+/// Runs of more than 20 ms on one thread and on two: the ratio of the two is what the second core gives.
 fn threads(c: &mut Criterion) {
     for (name, problem, text) in [
-        ("euler-maruyama", Problem::plane(), "kind = \"pc\"\nsteps = 1000"),
+        ("euler-maruyama", Problem::plane(), "kind = \"pc\"\nsteps = 4000"),
         (
             "dpmpp-2m-sde-64d",
             Problem::wide(),
-            "kind = \"dpmpp-2m-sde\"\nsteps = 100",
+            "kind = \"dpmpp-2m-sde\"\nsteps = 400",
         ),
     ] {
         let sampler = sampler(text, &*problem.sde);

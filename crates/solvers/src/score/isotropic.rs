@@ -12,6 +12,7 @@
 
 use std::array::from_fn;
 use std::f64::consts::LOG2_E;
+use std::ops::Range;
 
 use pulp::Simd;
 
@@ -156,25 +157,40 @@ pub(super) enum Work<'a, T> {
     ByRows(&'a Spectra<T>, Piece<'a, T>),
 }
 
-/// Finds them, a block of lanes at a time.
+/// Finds them.
 pub(super) fn isotropic<T: Real>(work: Work<T>) {
     match BLOCK_BYTES / size_of::<T>() {
-        16 => simd::dispatch(Isotropic::<T, 16>(work)),
-        _ => simd::dispatch(Isotropic::<T, 8>(work)),
+        16 => simd::dispatch(Isotropic::<T, 16, 32>(work)),
+        _ => simd::dispatch(Isotropic::<T, 8, 16>(work)),
     }
 }
 
-/// `L` lanes are a block.
-struct Isotropic<'a, T, const L: usize>(Work<'a, T>);
+/// `L` lanes are a block, `TWO` are two: where a block is one vector, two at a time hide the latency of their softmax.
+struct Isotropic<'a, T, const L: usize, const TWO: usize>(Work<'a, T>);
 
-impl<T: Real, const L: usize> Kernel for Isotropic<'_, T, L> {
+impl<T: Real, const L: usize, const TWO: usize> Kernel for Isotropic<'_, T, L, TWO> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
+        let one_vector = size_of::<T::Vector<S>>() == BLOCK_BYTES;
         match self.0 {
-            Work::OneTime(coefs, batch) => by_width!(one_time::<S, T, L>(simd, coefs, batch)),
-            Work::ByRows(spectra, piece) => by_width!(by_rows::<S, T, L>(simd, spectra, piece)),
+            Work::OneTime(coefs, (x, out, rows)) => {
+                let pairs = if one_vector { rows / TWO * TWO } else { 0 };
+                if pairs > 0 {
+                    one_time::<S, T, TWO, 2>(simd, coefs, (x, &mut *out, rows), 0..pairs);
+                }
+                by_width!(one_time::<S, T, L>(simd, coefs, (x, out, rows), pairs..rows));
+            }
+            Work::ByRows(spectra, piece) => {
+                let len = piece.mean_coef.len();
+                let pairs = if one_vector { len / TWO * TWO } else { 0 };
+                let mut piece = piece;
+                if pairs > 0 {
+                    by_rows::<S, T, TWO, 2>(simd, spectra, &mut piece, 0..pairs);
+                }
+                by_width!(by_rows::<S, T, L>(simd, spectra, &mut piece, pairs..len));
+            }
         }
     }
 }
@@ -184,13 +200,14 @@ fn one_time<S: Simd, T: Real, const L: usize, const W: usize>(
     simd: S,
     coefs: &Coefs<T>,
     (x, out, rows): Batch<T>,
+    range: Range<usize>,
 ) {
     let (dim, stride) = (coefs.dim, coefs.stride());
     let unscale = T::from_f64(UNSCALE);
     let mean = |k: usize| &coefs.parts[k * stride..][..dim];
-    let mut room = Room::<T, L>::new(dim, coefs.log_weights.len(), rows);
-    for start in (0..rows).step_by(L) {
-        let n = L.min(rows - start);
+    let mut room = Room::<T, L>::new(dim, coefs.log_weights.len(), range.len());
+    for start in range.clone().step_by(L) {
+        let n = L.min(range.end - start);
         let (mut strip, weights) = room.open((x, out, rows), start, n);
         squares::<S, T, _, W, L>(simd, mean, &strip, Shared, weights);
         for (k, weight) in weights.iter_mut().enumerate() {
@@ -222,18 +239,23 @@ fn one_time<S: Simd, T: Real, const L: usize, const W: usize>(
 }
 
 #[inline(always)]
-fn by_rows<S: Simd, T: Real, const L: usize, const W: usize>(simd: S, spectra: &Spectra<T>, piece: Piece<T>) {
+fn by_rows<S: Simd, T: Real, const L: usize, const W: usize>(
+    simd: S,
+    spectra: &Spectra<T>,
+    piece: &mut Piece<T>,
+    range: Range<usize>,
+) {
     let (dim, parts) = (spectra.dim, &spectra.components[..]);
     let (half_dim, half_log2_e) = (T::from_f64(0.5 * dim as f64), T::from_f64(0.5 * LOG2_E));
     let mean = |k: usize| &parts[k].mean[..dim];
-    let (len, rows) = (piece.mean_coef.len(), piece.rows);
-    let mut room = Room::<T, L>::new(dim, parts.len(), len);
-    for first in (0..len).step_by(L) {
-        let n = L.min(len - first);
+    let rows = piece.rows;
+    let mut room = Room::<T, L>::new(dim, parts.len(), range.len());
+    for first in range.clone().step_by(L) {
+        let n = L.min(range.end - first);
         let start = piece.start + first;
         let mean_coef: [T; L] = cast(&piece.mean_coef[first..first + n]);
         let var: [T; L] = cast(&piece.var[first..first + n]);
-        let (mut strip, weights) = room.open((piece.x, piece.out, rows), start, n);
+        let (mut strip, weights) = room.open((piece.x, &mut *piece.out, rows), start, n);
         let own = Own(Block::<S, T, W>::load(simd, &mean_coef));
         squares::<S, T, _, W, L>(simd, mean, &strip, own, weights);
         for (weight, part) in weights.iter_mut().zip(parts) {
