@@ -179,6 +179,7 @@ impl<T: Real> Kernel for AllFinite<'_, T> {
 }
 
 /// `v - v` is zero for finite numbers alone, and sums of zeros and NaN need no mask.
+#[allow(clippy::eq_op, reason = "NaN for what is not finite")]
 #[inline(always)]
 fn all_finite<S: Simd, T: Real, const L: usize, const W: usize>(simd: S, values: &[T]) -> bool {
     const SUMS: usize = 4;
