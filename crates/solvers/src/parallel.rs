@@ -26,7 +26,7 @@ const STATES: usize = 4;
 const MAX_CHUNK: usize = 1024;
 const MIN_CHUNK: usize = 32;
 /// Chunks a thread, so that no thread waits long for the last one.
-const CHUNKS_PER_THREAD: usize = 4;
+const CHUNKS_PER_THREAD: usize = 3;
 /// Row numbers that the address of the noise has room for.
 const MOST_ROWS: u64 = 1 << 56;
 /// Threads that a run may ask for.
