@@ -4,9 +4,11 @@ use std::time::Duration;
 
 use score_nets::{NetError, ScoreNet};
 use tch::{Device, Tensor, nn};
+use train::checkpoint::RunState;
 use train::data::{MemoryDataset, ScalingKind, Values};
 use train::dist::{Comm, ThreadRank, share, sums, text_of_first, threads};
-use train::trainer::{StopFlag, Trainer};
+use train::log::ProgressReport;
+use train::trainer::{Action, RunFolder, RunOptions, StepMetrics, StopFlag, Trainer, run};
 use train::{RunConfig, TrainError};
 
 const TIMEOUT: Duration = Duration::from_secs(30);
@@ -194,6 +196,42 @@ fn a_stopped_draw_ends_on_every_rank() {
         (samples.stopped, samples.rows())
     });
     assert_eq!(all, [(true, 0); 2]);
+}
+
+/// Wishes go with the numbers of the next step, so that they come true one step later than alone; the end of a budget that is counted
+/// does not.
+#[test]
+fn what_one_rank_wants_all_do() {
+    let ends = |end: Option<u64>, signal: bool| {
+        ranks(2, |rank| {
+            let second = rank.rank() == 1;
+            let stop = StopFlag::default();
+            let flag = stop.clone();
+            let mut wish = |state: &RunState, _: &StepMetrics| match second && end == Some(state.step) {
+                true if signal => {
+                    flag.set();
+                    Action::None
+                }
+                true => Action::Stop,
+                false => Action::None,
+            };
+            let mut trainer = join(trainer("batch = 16", 1.0), rank);
+            let mut options = RunOptions {
+                progress: ProgressReport::silent(),
+                stop,
+            };
+            let folder = tempfile::tempdir().expect("a folder");
+            let folder = (!second).then(|| {
+                RunFolder::create(&folder.path().join("run"), trainer.config()).expect("a new folder")
+            });
+            let summary = run(&mut trainer, folder.as_ref(), &mut options, &mut [&mut wish]);
+            let summary = summary.expect("an end");
+            (summary.steps, summary.interrupted)
+        })
+    };
+    assert_eq!(ends(Some(7), false), [(8, false); 2]);
+    assert_eq!(ends(Some(7), true), [(8, true); 2]);
+    assert_eq!(ends(None, false), [(100, false); 2]);
 }
 
 #[test]

@@ -95,16 +95,39 @@ pub fn share(comm: &dyn Comm, count: u64) -> Range<u64> {
 /// # Errors
 /// Another rank is gone or late.
 pub fn sums<const N: usize>(comm: &dyn Comm, values: [f64; N]) -> Result<[f64; N], TrainError> {
-    if alone(comm) {
-        return Ok(values);
-    }
-    let mut tensor = Tensor::from_slice(&values);
-    comm.sum(&mut tensor)?;
-    let mut summed = [0.0; N];
-    tensor
-        .f_copy_data(&mut summed, N)
-        .map_err(TrainError::tensor("numbers of all ranks"))?;
+    let mut summed = values;
+    sum_in_place(comm, &mut summed)?;
     Ok(summed)
+}
+
+/// As [`sums`]; `more` is summed in place by the same message.
+///
+/// # Errors
+/// As there.
+pub fn sums_with<const N: usize>(
+    comm: &dyn Comm,
+    values: [f64; N],
+    more: &mut [f64],
+) -> Result<[f64; N], TrainError> {
+    let mut all = [&values, &*more].concat();
+    sum_in_place(comm, &mut all)?;
+    let (summed, rest) = all.split_at(N);
+    more.copy_from_slice(rest);
+    Ok(std::array::from_fn(|i| summed[i]))
+}
+
+/// As [`sums`], in place.
+///
+/// # Errors
+/// As there.
+pub fn sum_in_place(comm: &dyn Comm, values: &mut [f64]) -> Result<(), TrainError> {
+    if alone(comm) {
+        return Ok(());
+    }
+    let fail = TrainError::tensor("numbers of all ranks");
+    let mut tensor = Tensor::f_from_slice(values).map_err(&fail)?;
+    comm.sum(&mut tensor)?;
+    tensor.f_copy_data(values, values.len()).map_err(&fail)
 }
 
 /// A number of each rank, by rank: a sum over ranks of vectors with one place a rank.
@@ -112,13 +135,9 @@ pub fn sums<const N: usize>(comm: &dyn Comm, values: [f64; N]) -> Result<[f64; N
 /// # Errors
 /// Another rank is gone or late.
 fn of_ranks(comm: &dyn Comm, value: f64) -> Result<Vec<f64>, TrainError> {
-    let fail = TrainError::tensor("numbers of all ranks");
     let mut values = vec![0.0; comm.world() as usize];
     values[comm.rank() as usize] = value;
-    let mut tensor = Tensor::f_from_slice(&values).map_err(&fail)?;
-    comm.sum(&mut tensor)?;
-    let len = values.len();
-    tensor.f_copy_data(&mut values, len).map_err(&fail)?;
+    sum_in_place(comm, &mut values)?;
     Ok(values)
 }
 

@@ -19,6 +19,7 @@ pub mod run;
 pub mod signals;
 pub mod spent;
 pub mod step;
+mod wishes;
 
 pub use folder::RunFolder;
 pub use hook::{Action, Hook, StepMetrics};

@@ -13,6 +13,7 @@ use super::memory::peak_memory_mb;
 use super::signals::StopFlag;
 use super::spent::Shares;
 use super::step::Trainer;
+use super::wishes::Wishes;
 use crate::TrainError;
 use crate::dist;
 use crate::log::{ProgressReport, Record};
@@ -109,19 +110,6 @@ fn due(every: u64, step: u64) -> bool {
     every > 0 && step.is_multiple_of(every)
 }
 
-/// What comes before the next step, the same on every rank.
-#[derive(Debug, Clone, Copy)]
-struct Next {
-    /// Done part of the budget, by the clock of rank 0.
-    fraction: f64,
-    /// A signal asks for the end.
-    stop: bool,
-    /// A hook does.
-    end: bool,
-    save: bool,
-    sample: bool,
-}
-
 struct Run<'a> {
     /// Of rank 0.
     journal: Option<Journal<'a>>,
@@ -181,28 +169,15 @@ impl<'a> Run<'a> {
         self.seconds_before + self.seconds_here()
     }
 
-    /// What this rank and the others want; `asked` is what its hooks do.
-    fn next(&self, trainer: &Trainer, options: &RunOptions, asked: &[Action]) -> Result<Next, TrainError> {
-        let fraction = match trainer.leads() {
-            true => trainer.fraction(trainer.config().train.budget(), self.seconds()),
-            false => 0.0,
-        };
-        let wish = |wished: bool| f64::from(u8::from(wished));
-        let wishes = [
-            fraction,
-            wish(options.stop.is_set()),
-            wish(asked.contains(&Action::Stop)),
-            wish(asked.contains(&Action::Save) || options.stop.take_save()),
-            wish(asked.contains(&Action::Sample)),
-        ];
-        let [fraction, stop, end, save, sample] = dist::sums(trainer.comm(), wishes)?;
-        Ok(Next {
-            fraction,
-            stop: stop > 0.0,
-            end: end > 0.0,
-            save: save > 0.0,
-            sample: sample > 0.0,
-        })
+    /// What this rank wants; `asked` is what its hooks do.
+    fn wishes(&self, trainer: &Trainer, options: &RunOptions, asked: &[Action]) -> Wishes {
+        Wishes {
+            fraction: trainer.fraction(trainer.config().train.budget(), self.seconds()),
+            stop: options.stop.is_set(),
+            end: asked.contains(&Action::Stop),
+            save: asked.contains(&Action::Save) || options.stop.take_save(),
+            sample: asked.contains(&Action::Sample),
+        }
     }
 
     fn train(
@@ -215,16 +190,18 @@ impl<'a> Run<'a> {
             trainer.config().train.checkpoint_every,
             trainer.config().train.sample_every,
         );
-        let mut next = self.next(trainer, options, &[])?;
+        let mut own = self.wishes(trainer, options, &[]);
+        let mut next = own.agree(trainer)?;
         while !next.stop && !next.end && next.fraction < 1.0 {
-            let metrics = trainer.step(next.fraction)?;
+            let (metrics, before) = own.step(trainer, next.fraction)?;
             let step = trainer.state().step;
             self.log(trainer, &metrics, options)?;
             let asked: Vec<Action> = hooks
                 .iter_mut()
                 .map(|h| h.after_step(trainer.state(), &metrics))
                 .collect();
-            next = self.next(trainer, options, &asked)?;
+            own = self.wishes(trainer, options, &asked);
+            next = own.after(trainer, before);
             if due(checkpoint_every, step) || next.save {
                 self.save(trainer)?;
             }

@@ -198,6 +198,11 @@ impl Trainer {
     /// # Errors
     /// [`TrainError::Diverged`] after [`MAX_BAD_STEPS`] such steps in a row; the data set or libtorch fails.
     pub fn step(&mut self, fraction: f64) -> Result<StepMetrics, TrainError> {
+        self.step_with(fraction, &mut [])
+    }
+
+    /// As [`Trainer::step`]; `words` are replaced by their sums over the ranks, which cost no message of their own.
+    pub(super) fn step_with(&mut self, fraction: f64, words: &mut [f64]) -> Result<StepMetrics, TrainError> {
         let started = Instant::now();
         let (rows, pieces) = (self.rows_a_step(), self.config.train.accumulate);
         let lr = learning_rate(
@@ -232,7 +237,7 @@ impl Trainer {
             } else {
                 0.0
             };
-            dist::sums(self.comm.as_ref(), [loss, norm])
+            dist::sums_with(self.comm.as_ref(), [loss, norm], words)
         })?;
         let skipped = !(loss.is_finite() && grad_norm.is_finite());
         if skipped {
