@@ -182,10 +182,9 @@ impl<T: Real, const L: usize, const TWO: usize> Kernel for Isotropic<'_, T, L, T
                 }
                 by_width!(one_time::<S, T, L>(simd, coefs, (x, out, rows), pairs..rows));
             }
-            Work::ByRows(spectra, piece) => {
+            Work::ByRows(spectra, mut piece) => {
                 let len = piece.mean_coef.len();
                 let pairs = if one_vector { len / TWO * TWO } else { 0 };
-                let mut piece = piece;
                 if pairs > 0 {
                     by_rows::<S, T, TWO, 2>(simd, spectra, &mut piece, 0..pairs);
                 }
