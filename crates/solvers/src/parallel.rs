@@ -3,9 +3,11 @@
 //! number of threads and any chunk size.
 
 use std::num::NonZeroUsize;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use ndarray::{Array2, Array3, ArrayView2, s};
+use rayon::prelude::*;
 use sde_core::Sde;
 
 use crate::real::Real;
@@ -181,54 +183,34 @@ pub(crate) fn run_chunks<T: Send, R: Send>(
     size: usize,
     run: impl Fn(usize, &mut [T]) -> Result<R, SolveError> + Sync,
 ) -> Result<Vec<R>, SolveError> {
-    let queue = Mutex::new(values.chunks_mut(size.max(1)).enumerate());
-    let results = Mutex::new(Vec::new());
-    let work = || {
-        let mut own = Vec::new();
-        loop {
-            // Pieces are taken in order and none after a failure, so that all before a failed one are done.
-            let taken = unpoisoned(&queue).next();
-            let Some((index, piece)) = taken else {
-                break;
-            };
-            let result = run(index, piece);
-            if result.is_err() {
-                while unpoisoned(&queue).next().is_some() {}
-            }
-            own.push((index, result));
+    let first_failed = AtomicUsize::new(usize::MAX);
+    let run = |(index, piece): (usize, &mut [T])| -> Option<Result<R, SolveError>> {
+        if index > first_failed.load(Ordering::Relaxed) {
+            return None;
         }
-        unpoisoned(&results).extend(own);
+        let result = run(index, piece);
+        if result.is_err() {
+            first_failed.fetch_min(index, Ordering::Relaxed);
+        }
+        Some(result)
     };
-    let others = threads.map_or_else(rayon::current_num_threads, NonZeroUsize::get) - 1;
-    if others == 0 {
-        work();
-    } else if others <= rayon::current_num_threads() {
-        rayon::in_place_scope(|scope| spread(scope, others, &work));
-    } else {
-        let pool = rayon::ThreadPoolBuilder::new().num_threads(others).build();
-        let pool = pool.map_err(|error| SolveError::Config {
-            key: "threads".into(),
-            value: (others + 1).to_string(),
-            reason: format!("the system starts no such number of threads: {error}"),
-        })?;
-        pool.in_place_scope(|scope| spread(scope, others, &work));
-    }
-    let mut results = results.into_inner().unwrap_or_else(PoisonError::into_inner);
-    results.sort_unstable_by_key(|(index, _)| *index);
-    results.into_iter().map(|(_, result)| result).collect()
-}
-
-/// Does the work here, where a thread is awake already, and on others of the pool.
-fn spread<'a>(scope: &rayon::Scope<'a>, others: usize, work: &'a (impl Fn() + Sync)) {
-    for _ in 0..others {
-        scope.spawn(move |_| work());
-    }
-    work();
-}
-
-/// A panic of another thread is passed on by the scope.
-fn unpoisoned<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+    let size = size.max(1);
+    let results: Vec<_> = match threads {
+        Some(threads) if threads.get() == 1 => values.chunks_mut(size).enumerate().map(run).collect(),
+        // A pool of its own would be made and ended for every run.
+        Some(threads) if threads.get() != rayon::current_num_threads() => {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
+            let pool = pool.map_err(|error| SolveError::Config {
+                key: "threads".into(),
+                value: threads.to_string(),
+                reason: format!("the system starts no such number of threads: {error}"),
+            })?;
+            pool.install(|| values.par_chunks_mut(size).enumerate().map(run).collect())
+        }
+        _ => values.par_chunks_mut(size).enumerate().map(run).collect(),
+    };
+    // A piece is skipped only when an earlier one failed, and that one comes first here.
+    results.into_iter().flatten().collect()
 }
 
 /// Shapes that can be refused before anything is computed.
