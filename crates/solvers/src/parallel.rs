@@ -197,7 +197,7 @@ pub(crate) fn run_chunks<T: Send, R: Send>(
     let size = size.max(1);
     let results: Vec<_> = match threads {
         Some(threads) if threads.get() == 1 => values.chunks_mut(size).enumerate().map(run).collect(),
-        // A pool of its own would be made and ended for every run.
+        // Another number of threads than the common pool has takes a pool of its own, made and ended for this run.
         Some(threads) if threads.get() != rayon::current_num_threads() => {
             let pool = rayon::ThreadPoolBuilder::new().num_threads(threads.get()).build();
             let pool = pool.map_err(|error| SolveError::Config {

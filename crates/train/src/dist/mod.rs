@@ -95,9 +95,7 @@ pub fn share(comm: &dyn Comm, count: u64) -> Range<u64> {
 /// # Errors
 /// Another rank is gone or late.
 pub fn sums<const N: usize>(comm: &dyn Comm, values: [f64; N]) -> Result<[f64; N], TrainError> {
-    let mut summed = values;
-    sum_in_place(comm, &mut summed)?;
-    Ok(summed)
+    sums_with(comm, values, &mut [])
 }
 
 /// As [`sums`]; `more` is summed in place by the same message.
@@ -117,10 +115,7 @@ pub fn sums_with<const N: usize>(
 }
 
 /// As [`sums`], in place.
-///
-/// # Errors
-/// As there.
-pub fn sum_in_place(comm: &dyn Comm, values: &mut [f64]) -> Result<(), TrainError> {
+fn sum_in_place(comm: &dyn Comm, values: &mut [f64]) -> Result<(), TrainError> {
     if alone(comm) {
         return Ok(());
     }
