@@ -79,45 +79,120 @@ pub(crate) fn exp_pair(x: f64) -> (f64, f64) {
     (power * p + power, power * p + (power - 1.0))
 }
 
-/// [`exp_pair`] of many numbers, in place: `x` becomes `e^x`, `less_one` becomes `e^x - 1`.
-pub(crate) fn exp_pairs(x: &mut [f64], less_one: &mut [f64]) {
-    struct Kernel<'a>(&'a mut [f64], &'a mut [f64]);
+/// A function of one number. `at` and all that it calls are to be `#[inline(always)]`: what is compiled apart loses the instruction
+/// set of [`each`].
+pub(crate) trait Number {
+    fn at(&self, x: f64) -> f64;
+}
 
-    impl Kernel<'_> {
+/// A function of two numbers to two numbers, as [`Number`].
+pub(crate) trait Pair {
+    fn at(&self, a: f64, b: f64) -> (f64, f64);
+}
+
+/// Numbers that [`each`] takes at a time, in local arrays: the function's own numbers then stay in registers, since nothing that is
+/// written can be one of them; and with a fixed length there is no remainder, which would go one by one.
+const STRIP: usize = 32;
+
+/// A strip, filled up with its first number.
+#[inline(always)]
+fn filled(values: &[f64]) -> [f64; STRIP] {
+    values.first_chunk().copied().unwrap_or_else(|| {
+        let mut out = [values[0]; STRIP];
+        out[..values.len()].copy_from_slice(values);
+        out
+    })
+}
+
+#[inline(always)]
+fn store(strip: &[f64; STRIP], to: &mut [f64]) {
+    match to.first_chunk_mut() {
+        Some(whole) => *whole = *strip,
+        None => to.copy_from_slice(&strip[..to.len()]),
+    }
+}
+
+/// `to = f(from)` for many numbers, in SIMD lanes. The instruction set does not change the bits.
+pub(crate) fn each<F: Number>(f: &F, from: &[f64], to: &mut [f64]) {
+    struct Each<'a, F>(&'a F, &'a [f64], &'a mut [f64]);
+
+    impl<F: Number> Loop for Each<'_, F> {
         #[inline(always)]
         fn run(self) {
-            for (x, less_one) in self.0.iter_mut().zip(self.1) {
-                (*x, *less_one) = exp_pair(*x);
+            for (from, to) in self.1.chunks(STRIP).zip(self.2.chunks_mut(STRIP)) {
+                let (x, mut out) = (filled(from), [0.0; STRIP]);
+                for i in 0..STRIP {
+                    out[i] = self.0.at(x[i]);
+                }
+                store(&out, to);
             }
         }
     }
 
-    #[cfg(feature = "simd")]
-    impl pulp::WithSimd for Kernel<'_> {
+    dispatch(Each(f, from, to));
+}
+
+/// `(a, b) <- f(a, b)` for many numbers, as [`each`].
+pub(crate) fn each_pair<F: Pair>(f: &F, a: &mut [f64], b: &mut [f64]) {
+    struct EachPair<'a, F>(&'a F, &'a mut [f64], &'a mut [f64]);
+
+    impl<F: Pair> Loop for EachPair<'_, F> {
+        #[inline(always)]
+        fn run(self) {
+            for (a, b) in self.1.iter_mut().zip(self.2) {
+                (*a, *b) = self.0.at(*a, *b);
+            }
+        }
+    }
+
+    dispatch(EachPair(f, a, b));
+}
+
+/// What is compiled for each instruction set.
+trait Loop {
+    fn run(self);
+}
+
+/// Runs a loop with the best instruction set of the processor.
+#[cfg(feature = "simd")]
+fn dispatch<L: Loop>(of: L) {
+    struct Op<L>(L);
+
+    impl<L: Loop> pulp::WithSimd for Op<L> {
         type Output = ();
 
         #[inline(always)]
         fn with_simd<S: pulp::Simd>(self, _simd: S) {
-            self.run();
+            self.0.run();
         }
     }
 
-    let kernel = Kernel(x, less_one);
-    #[cfg(feature = "simd")]
-    pulp::Arch::new().dispatch(kernel);
-    #[cfg(not(feature = "simd"))]
-    kernel.run();
+    pulp::Arch::new().dispatch(Op(of));
+}
+
+#[cfg(not(feature = "simd"))]
+fn dispatch<L: Loop>(of: L) {
+    of.run();
 }
 
 #[cfg(test)]
 mod tests {
-    use super::{exp_pair, exp_pairs};
+    use super::{Pair, each_pair, exp_pair};
 
     #[test]
     fn many_exponentials_have_the_bits_of_each() {
+        struct Exponentials;
+
+        impl Pair for Exponentials {
+            #[inline(always)]
+            fn at(&self, x: f64, _: f64) -> (f64, f64) {
+                exp_pair(x)
+            }
+        }
+
         let arguments: Vec<f64> = (0..103).map(|i| 0.37 * f64::from(i) - 19.0).collect();
         let (mut exp, mut less_one) = (arguments.clone(), vec![0.0; arguments.len()]);
-        exp_pairs(&mut exp, &mut less_one);
+        each_pair(&Exponentials, &mut exp, &mut less_one);
         for ((x, exp), less_one) in arguments.iter().zip(exp).zip(less_one) {
             let (one, other) = exp_pair(*x);
             assert_eq!(

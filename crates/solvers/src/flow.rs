@@ -4,6 +4,7 @@ use sde_core::Sde;
 
 use crate::rk::Rhs;
 use crate::sampler::CountedScore;
+use crate::simd::{self, Kernel};
 use crate::{Coef, SolveError, State};
 
 /// `dx/dt = a(t) x - g(t)^2 score(x, t)/2` (Song et al. 2021, arXiv:2011.13456, equation 13).
@@ -42,11 +43,7 @@ impl<S: State> Rhs<S> for Flow<'_, S> {
                 self.drift.resize(times.len(), 0.0);
                 self.score_coef.resize(times.len(), 0.0);
                 self.sde.rates(times, &mut self.drift, &mut self.score_coef);
-                self.score_coef.iter_mut().for_each(|coef| *coef *= -0.5);
-                let mut has_drift = false;
-                for drift in &self.drift {
-                    has_drift |= *drift != 0.0;
-                }
+                let has_drift = simd::dispatch(Halve(&self.drift, &mut self.score_coef));
                 if has_drift {
                     dx.accumulate(Coef::PerRow(&self.score_coef), &[(Coef::PerRow(&self.drift), x)]);
                 } else {
@@ -59,5 +56,22 @@ impl<S: State> Rhs<S> for Flow<'_, S> {
 
     fn takes_any_rows(&self) -> bool {
         self.score.takes_any_rows()
+    }
+}
+
+/// `g^2` to `-g^2/2`, and whether any drift is not zero.
+struct Halve<'a>(&'a [f64], &'a mut [f64]);
+
+impl Kernel for Halve<'_> {
+    type Output = bool;
+
+    #[inline(always)]
+    fn run<S: pulp::Simd>(self, _: S) -> bool {
+        let mut has_drift = false;
+        for (drift, coef) in self.0.iter().zip(self.1) {
+            has_drift |= *drift != 0.0;
+            *coef *= -0.5;
+        }
+        has_drift
     }
 }

@@ -45,10 +45,12 @@ impl Linear {
 }
 
 impl Schedule for Linear {
+    #[inline(always)]
     fn rate(&self, t: f64) -> f64 {
         self.beta_min + t * (self.beta_max - self.beta_min)
     }
 
+    #[inline(always)]
     fn integral(&self, t: f64) -> f64 {
         t * (self.beta_min + 0.5 * t * (self.beta_max - self.beta_min))
     }

@@ -3,6 +3,8 @@
 
 use std::fmt::Debug;
 
+use crate::num::{Number, each};
+
 mod check;
 mod cosine;
 mod exponential;
@@ -37,20 +39,34 @@ pub trait Schedule: Send + Sync + Debug {
 
     /// [`Schedule::rate`] at many times.
     fn rates(&self, times: &[f64], out: &mut [f64]) {
-        for (t, out) in times.iter().zip(out) {
-            *out = self.rate(*t);
-        }
+        each(&Rate(self), times, out);
     }
 
     /// [`Schedule::integral`] at many times.
     fn integrals(&self, times: &[f64], out: &mut [f64]) {
-        for (t, out) in times.iter().zip(out) {
-            *out = self.integral(*t);
-        }
+        each(&Integral(self), times, out);
     }
 
     /// `R(to) - R(from)`; overridden where a form exists that keeps its precision over short spans.
     fn increment(&self, from: f64, to: f64) -> f64 {
         self.integral(to) - self.integral(from)
+    }
+}
+
+struct Rate<'a, S: ?Sized>(&'a S);
+
+impl<S: Schedule + ?Sized> Number for Rate<'_, S> {
+    #[inline(always)]
+    fn at(&self, t: f64) -> f64 {
+        self.0.rate(t)
+    }
+}
+
+struct Integral<'a, S: ?Sized>(&'a S);
+
+impl<S: Schedule + ?Sized> Number for Integral<'_, S> {
+    #[inline(always)]
+    fn at(&self, t: f64) -> f64 {
+        self.0.integral(t)
     }
 }

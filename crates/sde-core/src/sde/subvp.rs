@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{Marginal, Sde, TimeDomain, check_domain, check_terminal};
 use crate::ConfigError;
-use crate::num::{asinh_half_exp, exp_pair, exp_pairs, ln_2sinh};
+use crate::num::{Pair, asinh_half_exp, each_pair, exp_pair, ln_2sinh};
 use crate::schedule::{Linear, Schedule};
 
 /// The sub-variance-preserving SDE `dx = -beta/2 x dt + sqrt(beta (1 - e^{-2B})) dw` (Song et al. 2021,
@@ -76,21 +76,12 @@ impl Sde for SubVp {
     fn rates(&self, times: &[f64], drift_coef: &mut [f64], diffusion_sq: &mut [f64]) {
         self.schedule.rates(times, drift_coef);
         self.schedule.integrals(times, diffusion_sq);
-        for (drift_coef, diffusion_sq) in drift_coef.iter_mut().zip(diffusion_sq) {
-            *diffusion_sq = *drift_coef * -exp_pair(-2.0 * *diffusion_sq).1;
-            *drift_coef *= -0.5;
-        }
+        each_pair(&Rates, drift_coef, diffusion_sq);
     }
 
-    /// With `u = e^{-B/2} - 1`: `mean_coef = 1 + u`, `std = -u (2 + u)`, one exponential.
     fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
         self.schedule.integrals(times, mean_coef);
-        mean_coef.iter_mut().for_each(|integral| *integral *= -0.5);
-        exp_pairs(mean_coef, var);
-        for u in var {
-            let std = -*u * (2.0 + *u);
-            *u = std * std;
-        }
+        each_pair(&Kernels, mean_coef, var);
     }
 
     fn domain(&self) -> TimeDomain {
@@ -124,5 +115,27 @@ impl Sde for SubVp {
             mean_coef: (-0.5 * increment).exp(),
             std: ((-increment).exp_m1() * (-sum).exp_m1()).sqrt(),
         }
+    }
+}
+
+/// `(beta, B)` to `(-beta/2, beta (1 - e^{-2B}))`.
+struct Rates;
+
+impl Pair for Rates {
+    #[inline(always)]
+    fn at(&self, rate: f64, integral: f64) -> (f64, f64) {
+        (-0.5 * rate, rate * -exp_pair(-2.0 * integral).1)
+    }
+}
+
+/// `(B, _)` to `(mean_coef, std^2)`: with `u = e^{-B/2} - 1`, `mean_coef = 1 + u` and `std = -u (2 + u)`, one exponential.
+struct Kernels;
+
+impl Pair for Kernels {
+    #[inline(always)]
+    fn at(&self, integral: f64, _: f64) -> (f64, f64) {
+        let (mean_coef, u) = exp_pair(-0.5 * integral);
+        let std = -u * (2.0 + u);
+        (mean_coef, std * std)
     }
 }

@@ -3,7 +3,7 @@
 use super::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain, check_domain};
 use crate::ConfigError;
 use crate::error::positive;
-use crate::num::{exp_pair, exp_pairs};
+use crate::num::{Number, each, exp_pair};
 
 /// Which perturbation kernel the variance-exploding SDE is used with.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -146,25 +146,17 @@ impl Sde for Ve {
 
     fn rates(&self, times: &[f64], drift_coef: &mut [f64], diffusion_sq: &mut [f64]) {
         drift_coef.fill(0.0);
-        let (doubled, scale) = (
-            2.0 * self.log_ratio,
-            2.0 * self.log_ratio * self.sigma_min * self.sigma_min,
-        );
-        for (t, diffusion_sq) in times.iter().zip(diffusion_sq) {
-            *diffusion_sq = scale * exp_pair(doubled * t).0;
-        }
+        let rate = 2.0 * self.log_ratio;
+        let scale = rate * self.sigma_min * self.sigma_min;
+        each(&Growth::<false> { rate, scale }, times, diffusion_sq);
     }
 
     fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
-        let (doubled, scale) = (2.0 * self.log_ratio, self.sigma_min * self.sigma_min);
-        for (t, exponent) in times.iter().zip(&mut *mean_coef) {
-            *exponent = doubled * t;
-        }
-        exp_pairs(mean_coef, var);
-        let song = self.kernel == VeKernel::Song;
-        for (exp, var) in mean_coef.iter_mut().zip(var) {
-            *var = scale * if song { *exp } else { var.max(0.0) };
-            *exp = 1.0;
+        mean_coef.fill(1.0);
+        let (rate, scale) = (2.0 * self.log_ratio, self.sigma_min * self.sigma_min);
+        match self.kernel {
+            VeKernel::Song => each(&Growth::<false> { rate, scale }, times, var),
+            VeKernel::Exact => each(&Growth::<true> { rate, scale }, times, var),
         }
     }
 
@@ -233,5 +225,19 @@ impl Sde for Ve {
             next,
             self.added_var(span.from, span.to),
         )
+    }
+}
+
+/// `scale e^{rate t}`, or `scale (e^{rate t} - 1)`.
+struct Growth<const LESS_ONE: bool> {
+    rate: f64,
+    scale: f64,
+}
+
+impl<const LESS_ONE: bool> Number for Growth<LESS_ONE> {
+    #[inline(always)]
+    fn at(&self, t: f64) -> f64 {
+        let (exp, less_one) = exp_pair(self.rate * t);
+        self.scale * if LESS_ONE { less_one.max(0.0) } else { exp }
     }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::{AncestralStep, EulerStep, Marginal, Sde, Span, TimeDomain, check_domain, check_terminal};
 use crate::ConfigError;
-use crate::num::{exp_pairs, ln_expm1, softplus};
+use crate::num::{Pair, each_pair, exp_pair, ln_expm1, softplus};
 use crate::schedule::{Cosine, Linear, Schedule};
 
 /// The variance-preserving SDE `dx = -beta(t)/2 x dt + sqrt(beta(t)) dw` (Song et al. 2021, arXiv:2011.13456,
@@ -92,17 +92,12 @@ impl Sde for Vp {
 
     fn rates(&self, times: &[f64], drift_coef: &mut [f64], diffusion_sq: &mut [f64]) {
         self.schedule.rates(times, diffusion_sq);
-        for (drift_coef, rate) in drift_coef.iter_mut().zip(diffusion_sq) {
-            *drift_coef = -0.5 * *rate;
-        }
+        each_pair(&Rates, drift_coef, diffusion_sq);
     }
 
-    /// With `u = e^{-B/2} - 1`: `mean_coef = 1 + u`, `std^2 = -u (2 + u)`, one exponential.
     fn marginals(&self, times: &[f64], mean_coef: &mut [f64], var: &mut [f64]) {
         self.schedule.integrals(times, mean_coef);
-        mean_coef.iter_mut().for_each(|integral| *integral *= -0.5);
-        exp_pairs(mean_coef, var);
-        var.iter_mut().for_each(|u| *u = -*u * (2.0 + *u));
+        each_pair(&Kernels, mean_coef, var);
     }
 
     fn domain(&self) -> TimeDomain {
@@ -170,5 +165,26 @@ impl Sde for Vp {
                 span.from
             ),
         ))
+    }
+}
+
+/// `(_, beta)` to `(-beta/2, beta)`.
+struct Rates;
+
+impl Pair for Rates {
+    #[inline(always)]
+    fn at(&self, _: f64, rate: f64) -> (f64, f64) {
+        (-0.5 * rate, rate)
+    }
+}
+
+/// `(B, _)` to `(mean_coef, std^2)`: with `u = e^{-B/2} - 1` they are `1 + u` and `-u (2 + u)`, one exponential.
+struct Kernels;
+
+impl Pair for Kernels {
+    #[inline(always)]
+    fn at(&self, integral: f64, _: f64) -> (f64, f64) {
+        let (mean_coef, u) = exp_pair(-0.5 * integral);
+        (mean_coef, -u * (2.0 + u))
     }
 }

@@ -106,10 +106,13 @@ impl Rows {
             out.copy_from_slice(&self.to);
             return;
         }
-        for ((out, t), h) in out.iter_mut().zip(&self.t).zip(&self.h) {
-            let at = t - c * h;
-            *out = if at > end { at } else { end };
-        }
+        simd::dispatch(StageTimes {
+            t: &self.t,
+            h: &self.h,
+            c,
+            end,
+            out,
+        });
     }
 
     /// Books the attempts by their errors for steps of size 1; `accept` tells which count.
@@ -172,6 +175,26 @@ impl Kernel for Prepare<'_> {
             to[i] = if last { self.end } else { t[i] - h[i] };
         }
         small
+    }
+}
+
+struct StageTimes<'a> {
+    t: &'a [f64],
+    h: &'a [f64],
+    c: f64,
+    end: f64,
+    out: &'a mut [f64],
+}
+
+impl Kernel for StageTimes<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn run<S: pulp::Simd>(self, _: S) {
+        for ((out, t), h) in self.out.iter_mut().zip(self.t).zip(self.h) {
+            let at = t - self.c * h;
+            *out = if at > self.end { at } else { self.end };
+        }
     }
 }
 
