@@ -1,11 +1,12 @@
-//! Time of an all-reduce between two processes on this machine, by size: `cargo bench -p c10d`. The first process starts the second.
+//! Time of an all-reduce between two processes on this machine, by size, through the engine and through memory that they share:
+//! `cargo bench -p c10d`. The first process starts the second.
 //! PyTorch's own figure for the same sizes: `benches/all_reduce.py`.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use std::error::Error;
 use std::time::{Duration, Instant};
 
-use c10d::{Group, Options, Reduce, Store};
+use c10d::{C10dError, Group, Options, Reduce, Shared, Store};
 use tch::{Device, Kind, Tensor};
 
 const FILE: &str = "C10D_BENCH_STORE";
@@ -34,6 +35,7 @@ fn main() -> Result<(), Box<dyn Error>> {
 }
 
 fn times(group: &Group) -> Result<(), Box<dyn Error>> {
+    let shared = Shared::join(group, true)?;
     for (bytes, rounds) in [
         (4, 300),
         (4_000, 300),
@@ -42,24 +44,47 @@ fn times(group: &Group) -> Result<(), Box<dyn Error>> {
         (100_000_000, 11),
     ] {
         let mut tensor = Tensor::ones([bytes / 4], (Kind::Float, Device::Cpu));
-        let mut taken: Vec<f64> = Vec::new();
-        for _ in 0..rounds {
-            group.barrier()?;
-            let start = Instant::now();
-            group.all_reduce(&mut tensor, Reduce::Sum)?;
-            taken.push(start.elapsed().as_secs_f64());
-            // Sums of sums would overflow.
-            let _ = tensor.fill_(1.0);
-        }
-        taken.sort_by(f64::total_cmp);
+        let engine = median(group, rounds, &mut tensor, |tensor| {
+            group.all_reduce(tensor, Reduce::Sum)
+        })?;
+        let own = match &shared {
+            Some(shared) => {
+                let median = median(group, rounds, &mut tensor, |tensor| shared.sum(tensor).map(drop))?;
+                format!(
+                    "{:.3} ms ({:.2} GB/s)",
+                    1e3 * median,
+                    1e-9 * bytes as f64 / median
+                )
+            }
+            None => "not here".to_owned(),
+        };
         if group.rank() == 0 {
-            let median = taken[taken.len() / 2];
             println!(
-                "all-reduce of {bytes} bytes, 2 ranks: {:.3} ms ({:.2} GB/s)",
-                1e3 * median,
-                1e-9 * bytes as f64 / median
+                "all-reduce of {bytes} bytes, 2 ranks: {:.3} ms ({:.2} GB/s); through shared memory {own}",
+                1e3 * engine,
+                1e-9 * bytes as f64 / engine
             );
         }
     }
     Ok(())
+}
+
+/// Seconds that a sum takes.
+fn median(
+    group: &Group,
+    rounds: usize,
+    tensor: &mut Tensor,
+    sum: impl Fn(&mut Tensor) -> Result<(), C10dError>,
+) -> Result<f64, Box<dyn Error>> {
+    let mut taken = Vec::with_capacity(rounds);
+    for _ in 0..rounds {
+        group.barrier()?;
+        let start = Instant::now();
+        sum(tensor)?;
+        taken.push(start.elapsed().as_secs_f64());
+        // Sums of sums would overflow.
+        let _ = tensor.fill_(1.0);
+    }
+    taken.sort_by(f64::total_cmp);
+    Ok(taken[rounds / 2])
 }

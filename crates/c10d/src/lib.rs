@@ -15,12 +15,16 @@
 //! ```
 
 mod ffi;
+mod memory;
+mod shared;
 
 use std::ffi::CString;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use tch::{Device, Tensor};
+
+pub use shared::Shared;
 
 /// What failed between processes.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -210,6 +214,7 @@ pub struct Group {
     inner: ffi::Group,
     rank: u32,
     world: u32,
+    timeout: Duration,
 }
 
 impl Group {
@@ -229,6 +234,7 @@ impl Group {
             inner,
             rank: options.rank,
             world: options.world,
+            timeout: options.timeout,
         })
     }
 
@@ -240,6 +246,11 @@ impl Group {
     /// Processes in all.
     pub fn world(&self) -> u32 {
         self.world
+    }
+
+    /// How long an operation waits for the others.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// Reduces the ranks' tensors of one shape and kind into each of them.

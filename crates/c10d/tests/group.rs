@@ -1,40 +1,20 @@
 //! Groups of threads and of processes on this machine.
 
+#[path = "common/ranks.rs"]
+mod common;
+
 use std::time::{Duration, Instant};
 
 use c10d::{C10dError, Group, Options, Reduce, Store};
+use common::{ranks, values};
 use tch::{Device, Kind, Tensor};
 
-/// What every rank of a group of threads, which meet in a file, makes of `work`.
-fn ranks<T: Send>(world: u32, work: impl Fn(Group) -> T + Sync) -> Vec<T> {
-    tch::set_num_threads(1);
-    let folder = tempfile::tempdir().unwrap();
-    let store = Store::File {
-        path: folder.path().join("store"),
-    };
-    std::thread::scope(|scope| {
-        let start = |rank| {
-            let (work, store) = (&work, store.clone());
-            scope.spawn(move || {
-                let options = Options::new(store, rank, world)
-                    .loopback()
-                    .timeout(Duration::from_secs(20));
-                work(Group::new(&options).unwrap())
-            })
-        };
-        let threads: Vec<_> = (0..world).map(start).collect();
-        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
-    })
-}
-
-fn values(tensor: &Tensor) -> Vec<f32> {
-    Vec::try_from(tensor.reshape([-1])).unwrap()
-}
+const TIMEOUT: Duration = Duration::from_secs(20);
 
 #[test]
 fn collectives_do_what_they_say() {
     for world in [1, 2, 3] {
-        let all = ranks(world, |group| {
+        let all = ranks(world, TIMEOUT, |group| {
             let rank = group.rank();
             let own = || Tensor::from_slice(&[rank as f32, 10.0 - rank as f32]);
             let reduced = [Reduce::Sum, Reduce::Minimum, Reduce::Maximum].map(|reduce| {
@@ -64,7 +44,7 @@ fn collectives_do_what_they_say() {
 
 #[test]
 fn a_sum_is_the_same_on_every_rank_to_the_bit() {
-    let all = ranks(3, |group| {
+    let all = ranks(3, TIMEOUT, |group| {
         // Values whose sum depends on the order of its terms.
         let number = |i: u64| ((i * 2_654_435_761 + u64::from(group.rank()) * 97) % 1_000_003) as f32 * 1e-3;
         let mine: Vec<f32> = (0..100_003).map(number).collect();
@@ -77,7 +57,7 @@ fn a_sum_is_the_same_on_every_rank_to_the_bit() {
 
 #[test]
 fn several_operations_may_be_under_way() {
-    let all = ranks(2, |group| {
+    let all = ranks(2, TIMEOUT, |group| {
         let tensors: Vec<Tensor> = (1..=4)
             .map(|k| Tensor::full([1000 * k], k, (Kind::Float, Device::Cpu)))
             .collect();
@@ -190,7 +170,7 @@ fn a_port_in_use_is_an_error() {
 #[test]
 fn a_rank_that_leaves_ends_the_others() {
     let started = Instant::now();
-    let all = ranks(2, |group| {
+    let all = ranks(2, TIMEOUT, |group| {
         let mut tensor = Tensor::ones([10], (Kind::Float, Device::Cpu));
         group.all_reduce(&mut tensor, Reduce::Sum).unwrap();
         if group.rank() == 1 {
@@ -233,7 +213,7 @@ fn what_makes_no_sense_is_refused_before_anybody_is_called() {
         message(&Options::new(store(), 0, 1).timeout(Duration::ZERO)),
         "the timeout is 0; need a time above 0"
     );
-    let errors = ranks(1, |group| {
+    let errors = ranks(1, TIMEOUT, |group| {
         let mut across = Tensor::ones([3, 4], (Kind::Float, Device::Cpu)).transpose(0, 1);
         [
             group

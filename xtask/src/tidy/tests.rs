@@ -95,6 +95,7 @@ fn i3_score_nets_define_no_sampler() {
 fn i4_tensors_and_unsafe_stay_in_their_place() {
     assert_clean("crates/train/src/a.rs", "use tch::Tensor;\n");
     assert_clean("crates/c10d/src/ffi.rs", "unsafe { f() }\n");
+    assert_clean("crates/c10d/src/memory.rs", "unsafe { f() }\n");
     assert_breaks("crates/c10d/src/lib.rs", "unsafe { f() }\n", "I4", 1);
     assert_clean("crates/solvers/src/noise/simd.rs", "unsafe { f() }\n");
     assert_clean("crates/solvers/src/lib.rs", "#![deny(unsafe_code)] // unsafe\n");

@@ -1,13 +1,16 @@
 //! Ranks as processes, on libtorch's own distributed engine.
 
-use c10d::{C10dError, Group, Reduce};
+use c10d::{C10dError, Group, Reduce, Shared};
 use tch::Tensor;
 
 use super::{Comm, Membership};
 
-/// A rank that is a process.
+/// A rank that is a process. Sums of ranks on one machine go through memory that they share.
 #[derive(Debug)]
-pub struct Engine(Group);
+pub struct Engine {
+    group: Group,
+    shared: Option<Shared>,
+}
 
 impl Engine {
     /// Joins the group; returns when all ranks have come.
@@ -15,24 +18,29 @@ impl Engine {
     /// # Errors
     /// Not all come in time, or they do not fit together.
     pub fn join(membership: &Membership) -> Result<Self, C10dError> {
-        Group::new(&membership.options()).map(Self)
+        let group = Group::new(&membership.options())?;
+        let shared = Shared::join(&group, membership.shared_memory)?;
+        Ok(Self { group, shared })
     }
 }
 
 impl Comm for Engine {
     fn rank(&self) -> u32 {
-        self.0.rank()
+        self.group.rank()
     }
 
     fn world(&self) -> u32 {
-        self.0.world()
+        self.group.world()
     }
 
     fn sum(&self, tensor: &mut Tensor) -> Result<(), C10dError> {
-        self.0.all_reduce(tensor, Reduce::Sum)
+        match &self.shared {
+            Some(shared) if shared.sum(tensor)? => Ok(()),
+            _ => self.group.all_reduce(tensor, Reduce::Sum),
+        }
     }
 
     fn broadcast(&self, tensor: &mut Tensor, root: u32) -> Result<(), C10dError> {
-        self.0.broadcast(tensor, root)
+        self.group.broadcast(tensor, root)
     }
 }

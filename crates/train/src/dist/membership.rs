@@ -29,6 +29,8 @@ pub struct Membership {
     pub timeout: Duration,
     /// Network interface.
     pub interface: Option<String>,
+    /// Whether ranks that are all on one machine sum through memory that they share.
+    pub shared_memory: bool,
 }
 
 impl Membership {
@@ -70,6 +72,7 @@ impl Membership {
                 .interface
                 .clone()
                 .or_else(|| lookup("GLOO_SOCKET_IFNAME").filter(|name| !name.is_empty())),
+            shared_memory: lookup("SDE_SHM_DISABLE").is_none_or(|value| ["", "0"].contains(&value.as_str())),
         }))
     }
 

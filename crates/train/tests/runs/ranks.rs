@@ -50,6 +50,9 @@ fn two_processes_write_the_bytes_of_one_that_takes_two_pieces() {
         (said["steps"].as_u64(), said["samples"].as_u64()),
         (Some(40), Some(16))
     );
+    let mut apart = place.train("apart", &[&PLAIN[..], &["--nproc", "2"]].concat());
+    apart.env("SDE_SHM_DISABLE", "1");
+    ok(apart);
     for step in [20, 40] {
         let tensors = |run: &str| {
             let files = checkpoint_bytes(&place.path(run), step).into_iter();
@@ -59,6 +62,7 @@ fn two_processes_write_the_bytes_of_one_that_takes_two_pieces() {
         };
         assert_eq!(tensors("two").len(), 3);
         assert!(tensors("two") == tensors("one"), "step {step}");
+        assert!(tensors("apart") == tensors("one"), "step {step}, through sockets");
     }
     for file in ["samples.npz", "trajectory.npz"] {
         let bytes = |run: &str| fs::read(place.path(run).join(file)).expect("readable");
