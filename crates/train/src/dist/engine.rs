@@ -8,8 +8,9 @@ use super::{Comm, Membership};
 /// A rank that is a process. Sums of ranks on one machine go through memory that they share.
 #[derive(Debug)]
 pub struct Engine {
-    group: Group,
+    /// Dropped first: where ranks share memory, they see the end of one by it.
     shared: Option<Shared>,
+    group: Group,
 }
 
 impl Engine {
@@ -19,8 +20,9 @@ impl Engine {
     /// Not all come in time, or they do not fit together.
     pub fn join(membership: &Membership) -> Result<Self, C10dError> {
         let group = Group::new(&membership.options())?;
-        let shared = Shared::join(&group, membership.shared_memory)?;
-        Ok(Self { group, shared })
+        let folder = membership.shared_memory.then(Shared::folder).flatten();
+        let shared = Shared::join(&group, folder)?;
+        Ok(Self { shared, group })
     }
 }
 

@@ -294,6 +294,24 @@ mod tests {
     }
 
     #[test]
+    fn memory_is_shared_unless_the_environment_forbids() {
+        let shared = |value: Option<&str>| {
+            let mut set = vec![
+                ("RANK", "0"),
+                ("WORLD_SIZE", "2"),
+                ("MASTER_ADDR", "h"),
+                ("MASTER_PORT", "1"),
+            ];
+            set.extend(value.map(|value| ("SDE_SHM_DISABLE", value)));
+            find(&RankArgs::default(), &set).unwrap().unwrap().shared_memory
+        };
+        assert_eq!(
+            [None, Some(""), Some("0"), Some("1"), Some("yes")].map(shared),
+            [true, true, true, false, false]
+        );
+    }
+
+    #[test]
     fn rank_0_serves_unless_the_agent_does() {
         let env = |agent| {
             [

@@ -1,9 +1,10 @@
 //! Several processes that train one model: started by the program itself, and by whoever sets the variables of torchrun.
 
-use std::fs;
 use std::net::TcpListener;
+use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
+use std::{env, fs};
 
 use crate::common::{Place, alone, checkpoint_bytes, fails, json, ok, wait_until};
 
@@ -91,6 +92,68 @@ fn two_processes_write_the_bytes_of_one_that_takes_two_pieces() {
     }
 }
 
+/// PyTorch's launcher: `SDE_TORCHRUN`, else that on the path, if any.
+fn torchrun() -> Option<PathBuf> {
+    let path = env::var_os("PATH").unwrap_or_default();
+    let named = env::var_os("SDE_TORCHRUN").map(PathBuf::from);
+    let found = env::split_paths(&path).map(|folder| folder.join("torchrun"));
+    named.into_iter().chain(found).find(|path| path.is_file())
+}
+
+#[test]
+fn for_a_hundred_steps_the_losses_are_those_of_one_process_whoever_starts_the_ranks() {
+    let _alone = alone();
+    let place = Place::new();
+    let more = [
+        "--net.dropout",
+        "0",
+        "--train.steps",
+        "100",
+        "--log.every",
+        "1",
+        "--optim.lr",
+        "1e-4",
+    ];
+    ok(place.train("one", &more));
+    let port = port();
+    let other = start(rank(place.train("two", &more), 1, port));
+    ok(rank(place.train("two", &more), 0, port));
+    assert_eq!(end(other).0, Some(0));
+    let mut runs = vec!["two"];
+    if let Some(torchrun) = torchrun() {
+        let plain = place.train("torchrun", &more);
+        let mut command = Command::new(torchrun);
+        command
+            .args(["--nproc-per-node", "2", "--no-python"])
+            .arg(plain.get_program());
+        command.args(plain.get_args()).current_dir(place.path("."));
+        command.env("OMP_NUM_THREADS", "1");
+        ok(command);
+        runs.push("torchrun");
+    } else {
+        eprintln!(
+            "no torchrun is here (pip install torch; SDE_TORCHRUN names it): ranks were started by variables only"
+        );
+    }
+    let losses = |run: &str| {
+        let lines = place.metrics(run).into_iter();
+        lines
+            .filter_map(|line| line["loss"].as_f64())
+            .collect::<Vec<f64>>()
+    };
+    let expected = losses("one");
+    assert_eq!(expected.len(), 100);
+    for run in runs {
+        let seen = losses(run);
+        let worst = seen
+            .iter()
+            .zip(&expected)
+            .map(|(a, b)| (a / b - 1.0).abs())
+            .fold(0.0, f64::max);
+        assert!(seen.len() == 100 && worst <= 1e-6, "{run}: {worst}");
+    }
+}
+
 #[test]
 fn a_killed_rank_ends_the_other_and_a_restart_goes_on() {
     let _alone = alone();
@@ -103,28 +166,40 @@ fn a_killed_rank_ends_the_other_and_a_restart_goes_on() {
         "--train.checkpoint_every",
         "10",
     ];
-    let port = port();
-    let first = start(rank(place.train("run", &long), 0, port));
-    let mut second = start(rank(place.train("run", &long), 1, port));
-    let latest = place.path("run").join("checkpoints/latest");
-    wait_until("a checkpoint", || latest.exists());
-    second.kill().expect("still ours");
-    let killed = Instant::now();
-    let (code, line) = end(first);
-    assert!(
-        killed.elapsed() < Duration::from_secs(20),
-        "{:?}",
-        killed.elapsed()
-    );
-    assert_eq!(code, Some(1));
-    assert!(
-        line.starts_with("error: rank 0: ")
-            && line.contains("another rank has ended")
-            && line.contains("is the last good one"),
-        "{line}"
-    );
-    second.wait().expect("still ours");
+    for (run, disable) in [("apart", "1"), ("run", "0")] {
+        let port = port();
+        let begin = |number| {
+            let mut command = rank(place.train(run, &long), number, port);
+            command.env("SDE_SHM_DISABLE", disable);
+            start(command)
+        };
+        let (first, mut second) = (begin(0), begin(1));
+        let latest = place.path(run).join("checkpoints/latest");
+        wait_until("a checkpoint", || latest.exists());
+        if let Some(folder) = c10d::Shared::folder() {
+            let maps = fs::read_to_string(format!("/proc/{}/maps", first.id())).expect("alive");
+            let shared = maps.contains(&format!("{}/sde-ranks-", folder.display()));
+            assert_eq!(shared, disable == "0", "{maps}");
+        }
+        second.kill().expect("still ours");
+        let killed = Instant::now();
+        let (code, line) = end(first);
+        assert!(
+            killed.elapsed() < Duration::from_secs(20),
+            "{:?}",
+            killed.elapsed()
+        );
+        assert_eq!(code, Some(1));
+        assert!(
+            line.starts_with("error: rank 0: ")
+                && line.contains("another rank has ended")
+                && line.contains("is the last good one"),
+            "{line}"
+        );
+        second.wait().expect("still ours");
+    }
     // As torchrun starts a group again: the same arguments, and a count of restarts.
+    let port = port();
     let again = |number| {
         let mut command = rank(place.train("run", &long[..2]), number, port);
         command.env("TORCHELASTIC_RESTART_COUNT", "1");
