@@ -12,6 +12,7 @@ mod inline;
 use std::io::Write;
 use std::path::Path;
 
+use plotters::element::DashedPathElement;
 use plotters::prelude::*;
 
 use crate::{ReportError, atomic};
@@ -67,6 +68,8 @@ pub struct LineChart {
     pub x_log: bool,
     /// A logarithmic vertical axis (base 10).
     pub y_log: bool,
+    /// The legend in the lower left corner, which falling lines leave free, and not in the upper right one.
+    pub legend_below: bool,
     /// The lines, at least one of them with a drawable point.
     pub series: Vec<Series>,
 }
@@ -162,13 +165,23 @@ fn draw(
             if let [point] = run.as_slice() {
                 context.draw_series([Circle::new(*point, 3, colour.filled())])?;
             }
-            context.draw_series(LineSeries::new(run.iter().copied(), style))?;
+            match dashes(drawn) {
+                None => context.draw_series(LineSeries::new(run.iter().copied(), style))?,
+                Some((dash, gap)) => {
+                    context.draw_series(DashedLineSeries::new(run.iter().copied(), dash, gap, style))?
+                }
+            };
         }
         if !series.name.is_empty() {
             let legend = context.draw_series(std::iter::empty::<PathElement<(f64, f64)>>())?;
-            legend
-                .label(&series.name)
-                .legend(move |(left, middle)| PathElement::new([(left, middle), (left + 20, middle)], style));
+            let pattern = dashes(drawn);
+            legend.label(&series.name).legend(move |(left, middle)| {
+                let ends = [(left, middle), (left + 20, middle)];
+                match pattern {
+                    None => PathElement::new(ends, style).into_dyn(),
+                    Some((dash, gap)) => DashedPathElement::new(ends, dash, gap, style).into_dyn(),
+                }
+            });
             in_legend += 1;
         }
         drawn += usize::from(!series.faint);
@@ -177,7 +190,10 @@ fn draw(
     if in_legend > 1 {
         context
             .configure_series_labels()
-            .position(SeriesLabelPosition::UpperRight)
+            .position(match chart.legend_below {
+                true => SeriesLabelPosition::LowerLeft,
+                false => SeriesLabelPosition::UpperRight,
+            })
             .label_font(("sans-serif", 14))
             .background_style(WHITE.mix(0.85))
             .border_style(BLACK.mix(0.3))
@@ -185,6 +201,15 @@ fn draw(
     }
     root.present()?;
     Ok(())
+}
+
+/// Dashes and gaps, in pixels, of a line whose colour another line before it has.
+fn dashes(drawn: usize) -> Option<(u32, u32)> {
+    match drawn / COLOURS.len() {
+        0 => None,
+        1 => Some((9, 5)),
+        _ => Some((2, 4)),
+    }
 }
 
 /// Cuts a line where a point cannot be drawn, and takes logarithms where the axis is logarithmic.
@@ -213,6 +238,22 @@ mod tests {
             series,
             ..LineChart::default()
         }
+    }
+
+    #[test]
+    fn lines_beyond_the_colours_are_dashed_so_that_no_two_look_alike() {
+        let series = (0..13).map(|i| Series::new(format!("line {i}"), vec![(0.0, f64::from(i)), (9.0, 1.0)]));
+        let svg = render(&chart(series.collect())).expect("drawable");
+        let colour = |part: &str| {
+            svg.lines()
+                .filter(|line| line.starts_with("<polyline") && line.contains(part))
+                .count()
+        };
+        // The first colour: a whole line with its key, one of dashes, one of dots.
+        let first = colour(r##"stroke="#0072B2""##);
+        // The fifth: a whole line with its key and one of dashes.
+        let fifth = colour(r##"stroke="#56B4E9""##);
+        assert!(first > 100 && fifth > 20 && first > fifth, "{first} {fifth}");
     }
 
     #[test]
