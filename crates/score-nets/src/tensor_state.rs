@@ -112,6 +112,15 @@ impl State for TensorState {
         self.tensor.size()[1..].iter().product::<i64>() as usize
     }
 
+    fn rounding(&self) -> f64 {
+        match self.tensor.kind() {
+            Kind::Double => f64::EPSILON,
+            Kind::Half => 2.0_f64.powi(-10),
+            Kind::BFloat16 => 2.0_f64.powi(-7),
+            _ => f64::from(f32::EPSILON),
+        }
+    }
+
     fn zeros_like(&self) -> Self {
         TensorState {
             tensor: no_grad(|| self.tensor.zeros_like()),

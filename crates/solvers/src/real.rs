@@ -33,6 +33,8 @@ pub trait Real:
     const ZERO: Self;
     /// 1.
     const ONE: Self;
+    /// Distance from 1 to the next number.
+    const ROUNDING: f64;
 
     /// Rounds to nearest.
     fn from_f64(value: f64) -> Self;
@@ -61,6 +63,7 @@ pub trait Real:
 impl Real for f32 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+    const ROUNDING: f64 = f32::EPSILON as f64;
 
     #[inline(always)]
     fn from_f64(value: f64) -> Self {
@@ -136,6 +139,7 @@ impl Real for f32 {
 impl Real for f64 {
     const ZERO: Self = 0.0;
     const ONE: Self = 1.0;
+    const ROUNDING: f64 = f64::EPSILON;
 
     #[inline(always)]
     fn from_f64(value: f64) -> Self {

@@ -2,7 +2,7 @@
 
 use sde_core::Sde;
 
-use super::check::{check_order, usual_lambda_grid};
+use super::check::{order_within, usual_lambda_grid};
 use super::tables::table;
 use crate::sigma::Multistep;
 use crate::{Sampler, SolveError, State};
@@ -10,8 +10,9 @@ use crate::{Sampler, SolveError, State};
 table! {
     /// Table of `kind = "ipndm"`: 20 steps by default.
     IpndmConfig {
-        /// Noise predictions that a step combines, 1 to 4; 4.
-        order: usize = 4,
+        /// Noise predictions that a step combines, 1 to 4; 4, or as many as there are steps.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        order: Option<usize> = None,
     }
 }
 
@@ -20,7 +21,7 @@ impl IpndmConfig {
         let common = self.common();
         let usual = usual_lambda_grid(sde, common.ends(sde));
         let grid = common.true_grid("ipndm", sde, usual, 20)?;
-        check_order(self.order, 4)?;
-        Ok(Box::new(Multistep::ipndm(sde, grid, self.order, common.ending())))
+        let order = order_within(self.order, 4, 4, grid.steps())?;
+        Ok(Box::new(Multistep::ipndm(sde, grid, order, common.ending())))
     }
 }

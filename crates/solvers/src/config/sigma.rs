@@ -3,7 +3,7 @@
 use sde_core::Sde;
 use sde_core::grid::GridConfig;
 
-use super::check::{check_order, refuse};
+use super::check::{order_within, refuse};
 use super::tables::table;
 use crate::sigma::{Churn, Multistep, OneStep, Rule};
 use crate::{Sampler, SolveError, State};
@@ -39,8 +39,9 @@ table! {
 table! {
     /// Table of `kind = "lms"`: 40 steps by default.
     LmsConfig {
-        /// Noise predictions that a step combines, 1 to 4; 4.
-        order: usize = 4,
+        /// Noise predictions that a step combines, 1 to 4; 4, or as many as there are steps.
+        #[serde(skip_serializing_if = "Option::is_none")]
+        order: Option<usize> = None,
     }
 }
 
@@ -94,7 +95,7 @@ impl LmsConfig {
     pub(super) fn build<S: State>(&self, sde: &dyn Sde) -> Result<Box<dyn Sampler<S>>, SolveError> {
         let common = self.common();
         let grid = common.true_grid("lms", sde, SIGMA_GRID, 40)?;
-        check_order(self.order, 4)?;
-        Ok(Box::new(Multistep::lms(sde, grid, self.order, common.ending())))
+        let order = order_within(self.order, 4, 4, grid.steps())?;
+        Ok(Box::new(Multistep::lms(sde, grid, order, common.ending())))
     }
 }

@@ -47,6 +47,10 @@ impl<S: State> State for Augmented<S> {
         self.x.row_len() + self.width()
     }
 
+    fn rounding(&self) -> f64 {
+        self.x.rounding()
+    }
+
     fn zeros_like(&self) -> Self {
         Self {
             x: self.x.zeros_like(),

@@ -95,6 +95,10 @@ impl<T: Real> State for HostBatch<T> {
         self.dim
     }
 
+    fn rounding(&self) -> f64 {
+        T::ROUNDING
+    }
+
     fn zeros_like(&self) -> Self {
         Self::zeros(self.rows, self.dim)
     }

@@ -3,6 +3,7 @@
 
 mod adaptive_sde;
 mod any_input;
+mod bad_scores;
 mod bias_signatures;
 mod common;
 mod dense;

@@ -1,8 +1,10 @@
 //! Bad input and extreme settings: a typed error that names the place, never a NaN in silence, never a hang.
 
-use solvers::{Coef, HostNoise, Job, ScoreFn, SolveError, State, StopReason};
+use solvers::{Coef, HostBatch, HostNoise, Job, MixtureScore, ScoreFn, SolveError, State, StopReason};
 
-use crate::common::{Batch, batch, config, oracle, prior, rows, run, sampler, samples, sde, sdes, seeded};
+use crate::common::{
+    Batch, batch, config, mixture, oracle, prior, rows, run, sampler, samples, sde, sdes, seeded,
+};
 
 const KINDS: [&str; 15] = [
     "kind = \"pc\"",
@@ -82,10 +84,10 @@ fn empty_and_single_row_batches() {
 }
 
 /// A score that goes wrong on row 2 once the time is at most `t`.
-struct Broken {
-    value: f64,
-    t: f64,
-    only_at: bool,
+pub struct Broken {
+    pub value: f64,
+    pub t: f64,
+    pub only_at: bool,
 }
 
 impl ScoreFn<Batch> for Broken {
@@ -104,7 +106,7 @@ impl ScoreFn<Batch> for Broken {
     }
 }
 
-fn failure(table: &str, score: &dyn ScoreFn<Batch>) -> SolveError {
+pub fn failure(table: &str, score: &dyn ScoreFn<Batch>) -> SolveError {
     let vp = sde("kind = \"vp\"");
     let sampler = sampler(table, &*vp);
     let noise = HostNoise {
@@ -248,42 +250,6 @@ fn a_bad_start_is_named() {
     }
 }
 
-/// A score that grows without bound overflows into a typed error.
-#[test]
-fn a_growing_score_ends_in_an_error() {
-    struct Growing;
-    impl ScoreFn<Batch> for Growing {
-        fn score(&self, x: &Batch, _t: Coef, out: &mut Batch) -> Result<(), SolveError> {
-            out.fill_rows(&mut |_, values| values.fill(0.0));
-            for d in 0..x.row_len() {
-                for (out, x) in out.plane_mut(d).iter_mut().zip(x.plane(d)) {
-                    *out = 1e3 * x * x * x;
-                }
-            }
-            Ok(())
-        }
-    }
-    for table in [
-        "kind = \"pc\"",
-        "kind = \"heun\"",
-        "kind = \"ode\"\nmethod = \"rk4\"",
-        "kind = \"langevin\"",
-    ] {
-        assert!(
-            matches!(failure(table, &Growing), SolveError::NonFinite { .. }),
-            "{table}"
-        );
-    }
-    let error = failure("kind = \"ode\"", &Growing);
-    assert!(
-        matches!(
-            error,
-            SolveError::StepTooSmall { .. } | SolveError::NonFinite { .. } | SolveError::StepLimit { .. }
-        ),
-        "{error}"
-    );
-}
-
 /// A discontinuous right-hand side and a short step limit: typed errors with the row.
 #[test]
 fn limits_of_the_adaptive_methods() {
@@ -306,26 +272,6 @@ fn limits_of_the_adaptive_methods() {
         let error = failure(&table, &oracle(&sde("kind = \"vp\"")));
         assert!(
             matches!(error, SolveError::StepTooSmall { row: 40..=43, .. }),
-            "{error}"
-        );
-    }
-}
-
-/// A score that changes the shape of its output.
-#[test]
-fn a_wrong_shape_is_named() {
-    struct Wrong;
-    impl ScoreFn<Batch> for Wrong {
-        fn score(&self, x: &Batch, _t: Coef, out: &mut Batch) -> Result<(), SolveError> {
-            *out = Batch::zeros(x.rows(), 1);
-            Ok(())
-        }
-    }
-    for table in ["kind = \"pc\"", "kind = \"ode\"", "kind = \"heun\""] {
-        let error = failure(table, &Wrong);
-        assert!(matches!(error, SolveError::Shape { .. }), "{error}");
-        assert!(
-            error.to_string().contains("4 x 1") && error.to_string().contains("4 x 2"),
             "{error}"
         );
     }
@@ -366,5 +312,44 @@ fn nothing_is_evaluated_outside_the_run() {
             };
             samples(&table, &*sde, &Inside(oracle(&sde), ends.0, ends.1), 6, 9, 2);
         }
+    }
+}
+
+/// A tolerance that the numbers of the state do not resolve, by every method that chooses its own steps.
+#[test]
+fn a_tolerance_below_rounding_is_refused() {
+    let vp = sde("kind = \"vp\"");
+    let oracle = MixtureScore::<f32>::new(mixture(), vp.clone());
+    for kind in [
+        "kind = \"ode\"",
+        "kind = \"dpm-solver\"\nmode = \"adaptive\"",
+        "kind = \"adaptive-sde\"",
+    ] {
+        let solve = |rtol: f64, atol: f64| {
+            let table = format!("{kind}\nrtol = {rtol:e}\natol = {atol:e}\nmax_steps = 100000");
+            let sampler = config(&table).build::<HostBatch<f32>>(&*vp).expect(&table);
+            let mut x = HostBatch::<f32>::zeros(2, 2);
+            let noise = seeded(3);
+            let job = Job {
+                sde: &*vp,
+                score: &oracle,
+                noise: &noise,
+                first_row: 0,
+            };
+            sampler
+                .run(&job, &mut x, &mut ())
+                .map(|_| ())
+                .map_err(|error| error.to_string())
+        };
+        let refused = solve(1e-7, 1e-8).expect_err(kind);
+        assert!(
+            refused.starts_with("rtol = 0.0000001: the numbers of the state are rounded to 1.2e-7"),
+            "{refused}"
+        );
+        assert_eq!(
+            (solve(1e-12, 1e-2), solve(1e-2, 1e-12)),
+            (Ok(()), Ok(())),
+            "{kind}"
+        );
     }
 }
