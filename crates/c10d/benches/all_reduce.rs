@@ -1,41 +1,44 @@
-//! Time of an all-reduce between two processes on this machine, by size, through the engine and through memory that they share:
-//! `cargo bench -p c10d`. The first process starts the second.
+//! Time of an all-reduce between processes of this machine, by size, through the engine and through memory that they share:
+//! `cargo bench -p c10d`. The first process starts the others; C10D_BENCH_RANKS says how many there are, 2 if not given.
 //! PyTorch's own figure for the same sizes: `benches/all_reduce.py`.
 #![allow(clippy::print_stdout, missing_docs)]
 
 use std::error::Error;
+use std::path::PathBuf;
+use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use c10d::{C10dError, Group, Options, Reduce, Shared, Store};
 use tch::{Device, Kind, Tensor};
 
+const RANKS: &str = "C10D_BENCH_RANKS";
 const FILE: &str = "C10D_BENCH_STORE";
+const RANK: &str = "C10D_BENCH_RANK";
 
 fn main() -> Result<(), Box<dyn Error>> {
     tch::set_num_threads(1);
-    let Some(path) = std::env::var_os(FILE) else {
-        let folder = tempfile::tempdir()?;
-        let path = folder.path().join("store");
-        let mut other = std::process::Command::new(std::env::current_exe()?)
-            .env(FILE, &path)
-            .spawn()?;
-        times(&Group::new(
-            &Options::new(Store::File { path }, 0, 2)
-                .loopback()
-                .timeout(Duration::from_secs(60)),
-        )?)?;
-        let status = other.wait()?;
-        return if status.success() {
-            Ok(())
-        } else {
-            Err("the second process failed".into())
-        };
+    let ranks = std::env::var(RANKS).map_or(Ok(2), |text| text.parse::<u32>())?;
+    let join = |path: PathBuf, rank: u32| {
+        let options = Options::new(Store::File { path }, rank, ranks).loopback();
+        Group::new(&options.timeout(Duration::from_secs(60)))
     };
-    times(&Group::new(
-        &Options::new(Store::File { path: path.into() }, 1, 2)
-            .loopback()
-            .timeout(Duration::from_secs(60)),
-    )?)
+    if let (Some(path), Ok(rank)) = (std::env::var_os(FILE), std::env::var(RANK)) {
+        return times(&join(path.into(), rank.parse()?)?);
+    }
+    let folder = tempfile::tempdir()?;
+    let path = folder.path().join("store");
+    let start = |rank: u32| {
+        let mut command = Command::new(std::env::current_exe()?);
+        command.env(FILE, &path).env(RANK, rank.to_string()).spawn()
+    };
+    let others = (1..ranks).map(start).collect::<Result<Vec<Child>, _>>()?;
+    times(&join(path.clone(), 0)?)?;
+    for mut other in others {
+        if !other.wait()?.success() {
+            return Err("another process failed".into());
+        }
+    }
+    Ok(())
 }
 
 fn times(group: &Group) -> Result<(), Box<dyn Error>> {
@@ -64,7 +67,8 @@ fn times(group: &Group) -> Result<(), Box<dyn Error>> {
         };
         if group.rank() == 0 {
             println!(
-                "all-reduce of {bytes} bytes, 2 ranks: {:.3} ms ({:.2} GB/s); through shared memory {own}",
+                "all-reduce of {bytes} bytes, {} ranks: {:.3} ms ({:.2} GB/s); through shared memory {own}",
+                group.world(),
                 1e3 * engine,
                 1e-9 * bytes as f64 / engine
             );

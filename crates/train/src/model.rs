@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use score_nets::card::{Origin, OriginKind, WeightsKind};
 use score_nets::weights::{CARD_FILE, load_model};
 use score_nets::{Autocast, ModelCard, Precision, ScoreNet, named_tensors, weights};
-use tch::Device;
+use sha2::{Digest, Sha256};
 use tch::nn::VarStore;
+use tch::{Device, Kind};
 
 use crate::cli::{Place, load_run};
 use crate::data::sets::find_set;
 use crate::ema::snapshots;
+use crate::hash::hex;
 use crate::sample::Told;
 use crate::{RunConfig, TrainError, checkpoint::Store};
 
@@ -140,6 +142,39 @@ impl OpenModel {
             OriginKind::Run if !self.folder.join(CARD_FILE).exists() => self.folder.join("config.toml"),
             _ => self.folder.join(CARD_FILE),
         }
+    }
+
+    /// What the model computes, as text: its card but for names, and a hash of its weights. What differs between ranks whose models do.
+    ///
+    /// # Errors
+    /// libtorch fails.
+    pub fn fingerprint(&self) -> Result<String, TrainError> {
+        let fail = TrainError::tensor("the weights");
+        let mut tensors = named_tensors(&self.vs);
+        tensors.sort_by(|a, b| a.0.cmp(&b.0));
+        let mut hash = Sha256::new();
+        for (name, tensor) in tensors {
+            let bytes = tensor
+                .f_detach()
+                .and_then(|tensor| tensor.f_to_device(Device::Cpu)?.f_contiguous()?.f_reshape([-1]))
+                .and_then(|tensor| tensor.f_view_dtype(Kind::Uint8))
+                .and_then(|bytes| Vec::<u8>::try_from(bytes))
+                .map_err(&fail)?;
+            hash.update(name.as_bytes());
+            hash.update(bytes);
+        }
+        let ModelCard {
+            betas,
+            data,
+            sde,
+            precond,
+            net,
+            ..
+        } = &self.card;
+        let hash = hex(hash.finalize());
+        Ok(format!(
+            "{data:?}\n{sde:?} {betas:?}\n{precond:?}\n{net:?}\nweights {hash}\n"
+        ))
     }
 
     /// Number of trained values.

@@ -94,12 +94,14 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
     // Before minutes are spent on what shall go there.
     check_target(&model.folder.join(LIKELIHOOD_FILE))?;
     args.out.as_deref().map_or(Ok(()), check_target)?;
-    let of_ranks = format!(
-        "{options:?}\nstep {:?}\n{}\n",
-        model.card.origin.step,
-        rows.fingerprint()?
-    );
-    dist::same_text(comm.as_ref(), "measurement", &of_ranks)?;
+    dist::same_text(comm.as_ref(), "measurement", || {
+        Ok(format!(
+            "{options:?}\nstep {:?}\n{}\n{}",
+            model.card.origin.step,
+            rows.fingerprint()?,
+            model.fingerprint()?
+        ))
+    })?;
     let mut progress = match leads {
         true => ProgressReport::new("likelihood"),
         false => ProgressReport::silent(),

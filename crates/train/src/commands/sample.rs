@@ -87,11 +87,15 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
         batch: args.batch.unwrap_or(0),
         trajectory: args.trajectory.is_some(),
     };
-    let draw = format!(
-        "{options:?}\nstep {:?}\n{:?}\n",
-        opened.card.origin.step, args.overrides
-    );
-    dist::same_text(comm.as_ref(), "draw", &draw)?;
+    dist::same_text(comm.as_ref(), "draw", || {
+        Ok(format!(
+            "{options:?}\nstep {:?}\nprecision {:?}\n{}\n{}",
+            opened.card.origin.step,
+            args.precision.precision,
+            opened.fingerprint()?,
+            config.to_toml()?
+        ))
+    })?;
     let told = Told::read(&config.condition, &opened.card.data.shape, device)?.or(&opened.told);
     let model = Model {
         net: opened.net.as_ref(),

@@ -204,15 +204,21 @@ pub fn text_of_first(comm: &dyn Comm, text: &str) -> Result<String, TrainError> 
     Ok(String::from_utf8_lossy(&bytes).into_owned())
 }
 
-/// Refuses ranks of which one has another text than rank 0: every rank is told which, and that rank which line.
+/// Refuses ranks of which one has another text than rank 0: every rank is told which, and that rank which line. A rank that is alone is
+/// not asked.
 ///
 /// # Errors
-/// [`TrainError::Ranks`] if one has; another rank is gone or late.
-pub fn same_text(comm: &dyn Comm, what: &str, text: &str) -> Result<(), TrainError> {
+/// [`TrainError::Ranks`] if one has; that of `text`; another rank is gone or late.
+pub fn same_text(
+    comm: &dyn Comm,
+    what: &str,
+    text: impl FnOnce() -> Result<String, TrainError>,
+) -> Result<(), TrainError> {
     if alone(comm) {
         return Ok(());
     }
-    let first = text_of_first(comm, text)?;
+    let text = text()?;
+    let first = text_of_first(comm, &text)?;
     let own = (first != text).then(|| {
         let lines = first.lines().zip(text.lines()).find(|(a, b)| a != b);
         match lines {

@@ -5,12 +5,14 @@ use std::path::{Path, PathBuf};
 use ndarray::Array2;
 use report::metrics::{Best, Evaluation, Options, Reference, Score, evaluate_by};
 use serde::{Deserialize, Serialize};
+use sha2::{Digest, Sha256};
 
 use super::features::{self, FeatureChoice, OwnFeatures};
 use super::team::Ranks;
 use super::{Part, Rows, SCORES_FILE, read_json, write_json};
 use crate::data::{Scaling, Values, npy_rows};
 use crate::dist::{self, Comm};
+use crate::hash::hex;
 use crate::{RunConfig, TrainError};
 
 /// Fewest samples, and fewest rows that were not trained on, for scores.
@@ -193,12 +195,16 @@ impl Scores {
         let scaling = train.scaling();
         let compared = Compared::new(train.shape());
         let samples = samples(file, train.shape(), &scaling, &compared)?;
-        let alike = format!(
-            "{options:?}\nfeatures: {choice:?}\n{} samples\n{}\n",
-            samples.nrows(),
-            train.fingerprint()?
-        );
-        dist::same_text(comm, "evaluation", &alike)?;
+        dist::same_text(comm, "evaluation", || {
+            let bytes = samples.iter().flat_map(|value| value.to_le_bytes());
+            Ok(format!(
+                "{options:?}\nfeatures: {choice:?}\n{} samples, hash {}\n{}\n{}",
+                samples.nrows(),
+                hex(Sha256::digest(bytes.collect::<Vec<u8>>())),
+                train.fingerprint()?,
+                config.to_toml()?
+            ))
+        })?;
         let train = train.at_most((MOST_TRAINING_VALUES / compared.row_len().max(1)).max(FEWEST));
         let rows = |rows: &Rows| -> Result<Array2<f32>, TrainError> {
             let mut values = Vec::with_capacity(rows.numbers().len() * compared.row_len());
@@ -246,6 +252,9 @@ impl Scores {
                 let shape = compared.compared_shape();
                 let (told, of_sets) =
                     features::of_sets(samples.view(), data.view(), unseen_rows, &shape, options.max_rows)?;
+                if let OwnFeatures::Network(facts) = &told {
+                    dist::same_text(comm, "feature network", || Ok(format!("hash {}", facts.hash)))?;
+                }
                 (Some(told), of_sets)
             }
         };

@@ -49,7 +49,7 @@ pub(super) fn add_schedules(page: Page, config: &RunConfig) -> Result<Page, Trai
         digits(domain.train_eps),
         digits(domain.sample_eps),
     ));
-    let schedules: [Schedule; 4] = [
+    let schedules: [Schedule; 5] = [
         (
             "Mean coefficient of the kernel",
             "mean_coef (dimensionless)",
@@ -69,9 +69,18 @@ pub(super) fn add_schedules(page: Page, config: &RunConfig) -> Result<Page, Trai
             false,
         ),
         (
-            "Diffusion coefficient",
-            "g (data units per root of time)",
-            &|t| sde.diffusion(t),
+            "Noise-to-signal ratio",
+            "sigma = std / mean_coef (data units)",
+            &|t| sde.sigma(t),
+            true,
+        ),
+        (
+            "Rate of the added noise",
+            match config.sde {
+                SdeConfig::Vp(_) => "beta = g² (data units² per unit of time)",
+                _ => "g² (data units² per unit of time)",
+            },
+            &|t| sde.diffusion_sq(t),
             true,
         ),
     ];
@@ -87,6 +96,7 @@ pub(super) fn add_schedules(page: Page, config: &RunConfig) -> Result<Page, Trai
             x_log: is_noise_level,
             y_log: may_be_log && low > 0.0 && (is_noise_level || high > WIDE * low),
             series: vec![Series::new("", points)],
+            ..LineChart::default()
         };
         page = page.figure_svg(caption, &lines(&chart)?);
     }

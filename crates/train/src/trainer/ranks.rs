@@ -30,8 +30,8 @@ impl Trainer {
                 ),
             });
         }
-        dist::same_text(comm.as_ref(), "configuration", &self.config.to_toml()?)?;
-        dist::same_text(comm.as_ref(), "data", &self.describe_data()?)?;
+        dist::same_text(comm.as_ref(), "configuration", || self.config.to_toml())?;
+        dist::same_text(comm.as_ref(), "data", || self.describe_data())?;
         let part = dist::share(comm.as_ref(), batch);
         self.batch = batch_tensor(part.end - part.start, self.data.as_ref(), self.device)?;
         let rows = Holdout::new(self.config.seed, self.data.len(), self.config.train.holdout).train;

@@ -6,6 +6,9 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 use std::{env, fs};
 
+use tch::Device;
+use train::model::OpenModel;
+
 use crate::common::{Place, alone, checkpoint_bytes, fails, json, ok, wait_until};
 
 /// Without dropout, which is drawn anew for each piece.
@@ -250,6 +253,46 @@ fn ranks_that_do_not_fit_say_so_and_leave_no_folder() {
         "{said}"
     );
     assert!(!place.path("run").exists());
+}
+
+#[test]
+fn ranks_that_draw_with_two_models_say_so() {
+    let _alone = alone();
+    let place = Place::new();
+    for (run, lr) in [("one", "1e-3"), ("two", "2e-3")] {
+        ok(place.train(run, &["--train.steps", "4", "--optim.lr", lr]));
+    }
+    let port = port();
+    let draw = |number, run| {
+        rank(
+            place.command(&["sample", "--run", run, "--n", "4", "--out", "x.npy"]),
+            number,
+            port,
+        )
+    };
+    let second = start(draw(1, "two"));
+    let said = fails(draw(0, "one"), 1);
+    assert!(
+        said.contains("rank 1 was started with another draw than rank 0"),
+        "{said}"
+    );
+    let (code, line) = end(second);
+    assert_eq!(code, Some(1));
+    // The weights come before the configuration.
+    assert!(
+        line.contains("draw is not that of rank 0: here `weights "),
+        "{line}"
+    );
+    assert!(!place.path("x.npy").exists());
+    let fingerprint = |run| {
+        let config = train::config::load_file(&place.path(run).join("config.toml"), &[])
+            .expect("valid")
+            .config;
+        let model = OpenModel::of_run(&place.path(run), &config, Device::Cpu).expect("whole");
+        model.fingerprint().expect("hashed")
+    };
+    assert_eq!(fingerprint("one"), fingerprint("one"));
+    assert_ne!(fingerprint("one"), fingerprint("two"));
 }
 
 #[test]
