@@ -4,7 +4,7 @@
 //! Every rank of a group makes a [`Group`] with the same [`Store`] and calls the same operations in the same order. Operations work in
 //! place on contiguous tensors of the host. A rank that is gone or late makes the others' operations fail with [`C10dError`], at once or
 //! after the timeout, never hang. Sums of a tensor are the same on every rank, to the bit. Ranks of one machine can sum through memory
-//! that they share ([`Shared`]), in a tenth of the time.
+//! that they share ([`Shared`]), in a fraction of the time.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -1,9 +1,9 @@
 //! What the ranks of one machine share: a part of memory each, with a counter, a word and two places for numbers. With `ffi.rs` all of
 //! the crate's `unsafe`.
 //!
-//! [`Part`]'s functions are safe to call as `shared.rs` does: a rank writes to its own part only, and to a place that it has shown not
-//! before it has met all ranks since they read it; a rank reads another's place only after it has met that rank since it was written, and
-//! none of what is still being written.
+//! [`Part`]'s functions are safe to call as `shared.rs` does: a rank writes to its own part only, and to a place that others have read only
+//! after it has met all ranks since then; a rank reads another's place only after it has met that rank since it was written, and nothing
+//! that is still being written.
 #![allow(unsafe_code)]
 
 use std::fs::File;

@@ -96,10 +96,10 @@ impl Shared {
     }
 
     /// Sums a contiguous tensor of `f32` or `f64` on the host in place, to the same bits on every rank; `false`, with nothing done, for
-    /// other tensors. As in every operation in place, nobody else uses the tensor's storage meanwhile.
+    /// other dense tensors. As in every operation in place, nobody else uses the tensor's storage meanwhile.
     ///
     /// # Errors
-    /// Another rank is gone, late, or sums another number of numbers; then all further sums are the same error.
+    /// Another rank is gone, late, or sums something else; then the tensor's values are of no use, and all further sums are the same error.
     pub fn sum(&self, tensor: &mut Tensor) -> Result<bool, C10dError> {
         if let Some(error) = self.broken.get() {
             return Err(error.clone());
@@ -127,7 +127,8 @@ impl Shared {
     fn sum_numbers<T: Number>(&self, mut values: &mut [T]) -> Result<(), String> {
         let started = Instant::now();
         while !values.is_empty() {
-            let left = (values.len() * size_of::<T>()) as u64;
+            // What a rank says of its sum: how many numbers are left, of how many bytes.
+            let left = (values.len() as u64) << 4 | size_of::<T>() as u64;
             let (piece, rest) = values.split_at_mut(values.len().min(PLACE / size_of::<T>()));
             self.sum_piece(piece, left, started)?;
             values = rest;
@@ -135,7 +136,6 @@ impl Shared {
         Ok(())
     }
 
-    /// `left`: bytes from here to the end of the tensor.
     fn sum_piece<T: Number>(&self, values: &mut [T], left: u64, started: Instant) -> Result<(), String> {
         let (count, ranks) = (values.len(), self.parts.len());
         let share = |rank: usize| -> Range<usize> { count * rank / ranks..count * (rank + 1) / ranks };
@@ -172,9 +172,14 @@ impl Shared {
     fn compare(&self, left: u64) -> Result<(), String> {
         let words = self.parts.iter().map(Part::word).enumerate();
         match words.into_iter().find(|(_, word)| *word != left) {
-            Some((other, word)) => Err(format!(
-                "rank {other} has {word} bytes left to sum, this rank {left}"
-            )),
+            Some((other, word)) => {
+                let said = |word: u64| format!("{} numbers of {} bytes", word >> 4, word & 15);
+                Err(format!(
+                    "rank {other} has {} left to sum, this rank {}",
+                    said(word),
+                    said(left)
+                ))
+            }
             None => Ok(()),
         }
     }

@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use c10d::{Group, Reduce, Shared};
 use common::{ranks, values};
-use tch::{Kind, Tensor};
+use tch::{Device, Kind, Tensor};
 
 const TIMEOUT: Duration = Duration::from_secs(20);
 
@@ -76,9 +76,9 @@ fn a_thousand_sums_of_both_kinds_each_see_their_own_numbers() {
             assert_eq!(values(&floats), [(round * 6) as f32], "{round}");
         }
         // Several pieces of doubles.
-        let mut doubles = Tensor::arange(300_000, (Kind::Double, tch::Device::Cpu));
+        let mut doubles = Tensor::arange(300_000, (Kind::Double, Device::Cpu));
         assert!(shared.sum(&mut doubles).unwrap());
-        let expected = Tensor::arange(300_000, (Kind::Double, tch::Device::Cpu)) * 3.0;
+        let expected = Tensor::arange(300_000, (Kind::Double, Device::Cpu)) * 3.0;
         assert!(doubles.equal(&expected));
     });
 }
@@ -208,18 +208,29 @@ fn a_rank_that_is_late_is_an_error_of_both() {
 
 #[test]
 fn ranks_that_sum_something_else_are_told() {
-    for (first, second) in [(1_000, 999), (1, 300_000), (300_000, 300_001)] {
+    let (floats, doubles) = (Kind::Float, Kind::Double);
+    for sums in [
+        [(1_000, floats), (999, floats)],
+        [(1, floats), (300_000, floats)],
+        [(300_000, floats), (300_001, floats)],
+        [(2, floats), (1, doubles)],
+    ] {
         let errors = sharing(2, |group, shared| {
-            let count = if group.rank() == 0 { first } else { second };
-            let mut tensor = Tensor::zeros([count], (Kind::Float, tch::Device::Cpu));
+            let (count, kind) = sums[group.rank() as usize];
+            let mut tensor = Tensor::zeros([count], (kind, Device::Cpu));
             let error = shared.sum(&mut tensor).unwrap_err().to_string();
             group.barrier().unwrap();
             error
         });
-        let said =
-            |own: i64, other: i64| format!("has {} bytes left to sum, this rank {}", 4 * other, 4 * own);
-        assert!(errors[0].ends_with(&said(first, second)), "{}", errors[0]);
-        assert!(errors[1].ends_with(&said(second, first)), "{}", errors[1]);
+        let said = sums.map(|(count, kind)| format!("{count} numbers of {} bytes", kind.elt_size_in_bytes()));
+        for (rank, error) in errors.into_iter().enumerate() {
+            let other = 1 - rank;
+            let end = format!(
+                "rank {other} has {} left to sum, this rank {}",
+                said[other], said[rank]
+            );
+            assert!(error.ends_with(&end), "{error}");
+        }
     }
 }
 

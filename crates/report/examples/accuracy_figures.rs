@@ -2,7 +2,7 @@
 //!
 //! ```sh
 //! cargo run --release -p solvers --example lab -- accuracy --problem configs/lab/mixture_vp.toml \
-//!     --steps 5,10,20,40,80,160,320 --json > accuracy.json
+//!     --steps 5,10,20,40,80,160,320 --stochastic-rows 400000 --json > accuracy.json
 //! cargo run --release -p report --example accuracy_figures -- accuracy.json docs/figures
 //! ```
 

@@ -70,7 +70,7 @@ pub struct LineChart {
     pub y_log: bool,
     /// The legend in the lower left corner, which falling lines leave free, and not in the upper right one.
     pub legend_below: bool,
-    /// The lines, at least one of them with a drawable point.
+    /// The lines, at least one of them with a drawable point; the first 18 look different.
     pub series: Vec<Series>,
 }
 

@@ -104,21 +104,14 @@ fn to_host(tensor: &Tensor, out: &mut [f64]) {
 }
 
 impl State for TensorState {
+    const ROUNDING: f64 = f32::EPSILON as f64;
+
     fn rows(&self) -> usize {
         self.tensor.size()[0] as usize
     }
 
     fn row_len(&self) -> usize {
         self.tensor.size()[1..].iter().product::<i64>() as usize
-    }
-
-    fn rounding(&self) -> f64 {
-        match self.tensor.kind() {
-            Kind::Double => f64::EPSILON,
-            Kind::Half => 2.0_f64.powi(-10),
-            Kind::BFloat16 => 2.0_f64.powi(-7),
-            _ => f64::from(f32::EPSILON),
-        }
     }
 
     fn zeros_like(&self) -> Self {

@@ -91,26 +91,8 @@ pub(crate) trait Pair {
 }
 
 /// Numbers that [`each`] takes at a time, in local arrays: the function's own numbers then stay in registers, since nothing that is
-/// written can be one of them; and with a fixed length there is no remainder, which would go one by one.
+/// written can be one of them.
 const STRIP: usize = 32;
-
-/// A strip, filled up with its first number.
-#[inline(always)]
-fn filled(values: &[f64]) -> [f64; STRIP] {
-    values.first_chunk().copied().unwrap_or_else(|| {
-        let mut out = [values[0]; STRIP];
-        out[..values.len()].copy_from_slice(values);
-        out
-    })
-}
-
-#[inline(always)]
-fn store(strip: &[f64; STRIP], to: &mut [f64]) {
-    match to.first_chunk_mut() {
-        Some(whole) => *whole = *strip,
-        None => to.copy_from_slice(&strip[..to.len()]),
-    }
-}
 
 /// `to = f(from)` for many numbers, in SIMD lanes. The instruction set does not change the bits.
 pub(crate) fn each<F: Number>(f: &F, from: &[f64], to: &mut [f64]) {
@@ -119,13 +101,22 @@ pub(crate) fn each<F: Number>(f: &F, from: &[f64], to: &mut [f64]) {
     impl<F: Number> Loop for Each<'_, F> {
         #[inline(always)]
         fn run(self) {
-            for (from, to) in self.1.chunks(STRIP).zip(self.2.chunks_mut(STRIP)) {
-                let (x, mut out) = (filled(from), [0.0; STRIP]);
+            let (strips, rest) = self.1.as_chunks::<STRIP>();
+            let (strips_out, rest_out) = self.2.as_chunks_mut::<STRIP>();
+            for (from, to) in strips.iter().zip(strips_out) {
+                let (x, mut out) = (*from, [0.0; STRIP]);
                 for i in 0..STRIP {
                     out[i] = self.0.at(x[i]);
                 }
-                store(&out, to);
+                *to = out;
             }
+            let [mut x, mut out] = [[0.0; STRIP]; 2];
+            let n = rest.len();
+            x[..n].copy_from_slice(rest);
+            for i in 0..n {
+                out[i] = self.0.at(x[i]);
+            }
+            rest_out.copy_from_slice(&out[..n]);
         }
     }
 

@@ -158,7 +158,7 @@ impl OpenModel {
                 .f_detach()
                 .and_then(|tensor| tensor.f_to_device(Device::Cpu)?.f_contiguous()?.f_reshape([-1]))
                 .and_then(|tensor| tensor.f_view_dtype(Kind::Uint8))
-                .and_then(|bytes| Vec::<u8>::try_from(bytes))
+                .and_then(Vec::<u8>::try_from)
                 .map_err(&fail)?;
             hash.update(name.as_bytes());
             hash.update(bytes);

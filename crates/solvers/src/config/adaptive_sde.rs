@@ -50,7 +50,7 @@ impl AdaptiveSdeConfig {
             max_steps: self.max_steps,
             min_step: self.min_step,
         };
-        let limits = check_limits(limits, ("time to cover", t_start - t_end))?;
+        let limits = check_limits::<S>(limits, ("time to cover", t_start - t_end))?;
         if !(self.eta.is_finite() && self.eta >= 0.0) {
             return Err(refuse("eta", self.eta, "must be a finite number >= 0"));
         }

@@ -5,7 +5,7 @@ use sde_core::grid::{Grid, GridConfig};
 
 use super::tables::Common;
 use crate::rk::adaptive::Limits;
-use crate::{SolveError, Tolerance};
+use crate::{SolveError, State, Tolerance};
 
 /// Equidistant times, where they resolve the noise: where half-way in time is not near either end in `lambda`. They
 /// do not for SDEs whose time is the noise level itself, which get the grid of Karras et al.
@@ -180,7 +180,7 @@ impl StepKeys {
 
     /// The limits over a way of this length and name, with the method's own tolerance, at most 10000 steps and no least one where
     /// the table has none.
-    pub fn limits(&self, usual: Tolerance, way: (&str, f64)) -> Result<Limits, SolveError> {
+    pub fn limits<S: State>(&self, usual: Tolerance, way: (&str, f64)) -> Result<Limits, SolveError> {
         let limits = Limits {
             tolerance: Tolerance {
                 atol: self.atol.unwrap_or(usual.atol),
@@ -189,13 +189,27 @@ impl StepKeys {
             max_steps: self.max_steps.unwrap_or(10_000),
             min_step: self.min_step.unwrap_or(0.0),
         };
-        check_limits(limits, way)
+        check_limits::<S>(limits, way)
     }
 }
 
 /// Checks the limits of a method that chooses its own steps over a way of this length and name.
-pub(super) fn check_limits(limits: Limits, way: (&str, f64)) -> Result<Limits, SolveError> {
-    limits_within("sampler", limits, way)
+pub(super) fn check_limits<S: State>(limits: Limits, way: (&str, f64)) -> Result<Limits, SolveError> {
+    let limits = limits_within("sampler", limits, way)?;
+    check_rounding::<S>("sampler", limits.tolerance)?;
+    Ok(limits)
+}
+
+/// Refuses a tolerance that the numbers of a state do not resolve: steps would be judged by rounding.
+pub(crate) fn check_rounding<S: State>(table: &str, tolerance: Tolerance) -> Result<(), SolveError> {
+    let (Tolerance { rtol, atol }, smallest) = (tolerance, S::ROUNDING);
+    if rtol >= smallest || atol >= smallest {
+        return Ok(());
+    }
+    let reason = format!(
+        "it and atol = {atol} are below {smallest:.1e}, to which the state is rounded; raise one of them"
+    );
+    Err(refuse_in(table, "rtol", rtol, reason))
 }
 
 /// As [`check_limits`], for the keys of any table.

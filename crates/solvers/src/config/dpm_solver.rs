@@ -155,7 +155,9 @@ impl DpmSolverConfig {
             atol: 0.0078,
             rtol: 0.05,
         };
-        let limits = self.step_keys().limits(usual, ("way to cover in lambda", way))?;
+        let limits = self
+            .step_keys()
+            .limits::<S>(usual, ("way to cover in lambda", way))?;
         Ok(Box::new(DpmAdaptive {
             prediction: self.algorithm,
             order,

@@ -17,7 +17,7 @@ mod tables;
 mod unipc;
 
 pub use adaptive_sde::AdaptiveSdeConfig;
-pub(crate) use check::{limits_within, refuse_in};
+pub(crate) use check::{check_rounding, limits_within, refuse_in};
 pub use clip::ClipConfig;
 pub use ddim::DdimConfig;
 pub use deis::DeisConfig;

@@ -128,7 +128,7 @@ impl OdeConfig {
         };
         let limits = self
             .step_keys()
-            .limits(usual, ("time to cover", t_start - t_end))?;
+            .limits::<S>(usual, ("time to cover", t_start - t_end))?;
         let save_at = self.save_at.clone().unwrap_or_default();
         for (index, t) in save_at.iter().enumerate() {
             let before = index.checked_sub(1).map_or(f64::INFINITY, |index| save_at[index]);

@@ -301,7 +301,6 @@ impl<S: State> Sampler<S> for DpmAdaptive {
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
         let score = CountedScore::new(job.score);
-        self.limits.tolerance.check(x)?;
         let guard = NanGuard::new(job.first_row);
         let (start, end) = (Level::at(job.sde, self.t_start), Level::at(job.sde, self.t_end));
         guard.check(x, None, start.t, start.t, 0)?;

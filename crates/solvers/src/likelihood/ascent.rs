@@ -5,6 +5,7 @@ use std::ops::ControlFlow;
 use sde_core::Sde;
 
 use super::flow::{Upwards, in_time};
+use crate::config::check_rounding;
 use crate::config::refuse_in;
 use crate::rk::Rhs;
 use crate::rk::adaptive::{Limits, integrate_saving};
@@ -58,7 +59,7 @@ impl Ascent {
     /// Takes `x` along `flow`; what `show` is told is in times that run up.
     ///
     /// # Errors
-    /// Those of the integrator and of the flow.
+    /// A tolerance that the state does not resolve; those of the integrator and of the flow.
     pub fn run<S: State>(
         &self,
         flow: impl Rhs<S>,
@@ -66,6 +67,7 @@ impl Ascent {
         x: &mut S,
         show: &mut dyn FnMut(&StepInfo, &S) -> ControlFlow<()>,
     ) -> Result<SolveStats, SolveError> {
+        check_rounding::<S>("likelihood", self.limits.tolerance)?;
         let mut shown = self.from;
         let solved = integrate_saving(
             &DP5,

@@ -39,16 +39,14 @@ impl<S: State> Augmented<S> {
 }
 
 impl<S: State> State for Augmented<S> {
+    const ROUNDING: f64 = S::ROUNDING;
+
     fn rows(&self) -> usize {
         self.x.rows()
     }
 
     fn row_len(&self) -> usize {
         self.x.row_len() + self.width()
-    }
-
-    fn rounding(&self) -> f64 {
-        self.x.rounding()
     }
 
     fn zeros_like(&self) -> Self {

@@ -47,8 +47,7 @@ pub struct AdaptiveStats {
 ///
 /// # Errors
 /// [`SolveError::StepLimit`] and [`SolveError::StepTooSmall`] name the row; [`SolveError::NonFinite`] where the slope at an accepted
-/// state is not finite, or no step size makes it so; [`SolveError::Config`] where the state's numbers do not resolve the tolerance; those
-/// of the right-hand side.
+/// state is not finite, or no step size makes it so; those of the right-hand side.
 ///
 /// # Panics
 /// Where the tableau has no error estimate or is not first-same-as-last, an invariant of the callers here.
@@ -90,7 +89,6 @@ pub fn integrate_saving<S: State, R: Rhs<S>>(
     save_at: &[f64],
     show: &mut dyn FnMut(&StepInfo, &S) -> ControlFlow<()>,
 ) -> Result<AdaptiveStats, SolveError> {
-    limits.tolerance.check(x)?;
     let mut w = Work::new(tableau, x);
     w.t.fill(start);
     rhs.eval(x, Coef::PerRow(&w.t), &mut w.slopes[0])?;

@@ -87,16 +87,14 @@ impl<T: Real> HostBatch<T> {
 }
 
 impl<T: Real> State for HostBatch<T> {
+    const ROUNDING: f64 = T::ROUNDING;
+
     fn rows(&self) -> usize {
         self.rows
     }
 
     fn row_len(&self) -> usize {
         self.dim
-    }
-
-    fn rounding(&self) -> f64 {
-        T::ROUNDING
     }
 
     fn zeros_like(&self) -> Self {

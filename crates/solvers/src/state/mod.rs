@@ -7,7 +7,6 @@ mod per_row;
 mod reduce;
 mod strips;
 
-use crate::SolveError;
 pub use host::HostBatch;
 
 /// A factor for every row, or one factor a row. Always `f64`: states cast at their own edge.
@@ -39,24 +38,6 @@ pub struct Tolerance {
 }
 
 impl Tolerance {
-    /// Refuses what the numbers of a state do not resolve: steps would be judged by rounding.
-    ///
-    /// # Errors
-    /// [`SolveError::Config`] at `rtol` where both parts are below [`State::rounding`].
-    pub(crate) fn check<S: State>(self, x: &S) -> Result<(), SolveError> {
-        let smallest = x.rounding();
-        if self.rtol >= smallest || self.atol >= smallest {
-            return Ok(());
-        }
-        Err(SolveError::Config {
-            key: "rtol".to_owned(),
-            value: self.rtol.to_string(),
-            reason: format!(
-                "the numbers of the state are rounded to {smallest:.1e}, so that rtol or atol must be that large; or take f64"
-            ),
-        })
-    }
-
     /// `max(atol, rtol max(a, b))` for values >= 0, or the NaN if there is one.
     #[inline(always)]
     fn larger(self, a: f64, b: f64) -> f64 {
@@ -77,16 +58,14 @@ pub type RowUpdate<'a> = dyn FnMut(usize, &[f64], &mut [f64]) + 'a;
 /// The layout is the state's own business. Coefficients are `f64` and are rounded once, where they meet the data.
 /// Every implementor passes `testing::conformance`.
 pub trait State: Clone + Send {
+    /// Distance from 1 to the next number of the kind that the state usually holds: no tolerance can be smaller.
+    const ROUNDING: f64 = f64::EPSILON;
+
     /// Number of rows.
     fn rows(&self) -> usize;
 
     /// Number of values in a row.
     fn row_len(&self) -> usize;
-
-    /// Distance from 1 to the next number that the state holds; that of `f64` unless overridden.
-    fn rounding(&self) -> f64 {
-        f64::EPSILON
-    }
 
     /// A batch of the same shape, all zero.
     fn zeros_like(&self) -> Self;

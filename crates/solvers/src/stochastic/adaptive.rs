@@ -230,7 +230,6 @@ impl<S: State> Sampler<S> for AdaptiveSde {
     }
 
     fn run(&self, job: &Job<S>, x: &mut S, observer: &mut dyn Observer<S>) -> Result<SolveStats, SolveError> {
-        self.limits.tolerance.check(x)?;
         let guard = NanGuard::new(job.first_row);
         guard.check(x, None, self.t_start, self.t_start, 0)?;
         let score = CountedScore::new(job.score);

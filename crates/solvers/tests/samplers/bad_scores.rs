@@ -86,7 +86,8 @@ fn numbers_that_are_none_are_named_with_their_row_and_time() {
                 },
             );
             let named = match error {
-                SolveError::NonFinite { row, t, .. } => row == 42 && t <= 1.0,
+                // Named at the step that met it, or at the one that it led to.
+                SolveError::NonFinite { row, t, .. } => row == 42 && (0.3..0.7).contains(&t),
                 SolveError::StepTooSmall { row, t, .. } => row == 42 && (0.5..0.51).contains(&t),
                 _ => false,
             };

@@ -1,10 +1,8 @@
 //! Bad input and extreme settings: a typed error that names the place, never a NaN in silence, never a hang.
 
-use solvers::{Coef, HostBatch, HostNoise, Job, MixtureScore, ScoreFn, SolveError, State, StopReason};
+use solvers::{Coef, HostBatch, HostNoise, Job, ScoreFn, SolveError, State, StopReason};
 
-use crate::common::{
-    Batch, batch, config, mixture, oracle, prior, rows, run, sampler, samples, sde, sdes, seeded,
-};
+use crate::common::{Batch, batch, config, oracle, prior, rows, run, sampler, samples, sde, sdes, seeded};
 
 const KINDS: [&str; 15] = [
     "kind = \"pc\"",
@@ -319,37 +317,23 @@ fn nothing_is_evaluated_outside_the_run() {
 #[test]
 fn a_tolerance_below_rounding_is_refused() {
     let vp = sde("kind = \"vp\"");
-    let oracle = MixtureScore::<f32>::new(mixture(), vp.clone());
     for kind in [
         "kind = \"ode\"",
         "kind = \"dpm-solver\"\nmode = \"adaptive\"",
         "kind = \"adaptive-sde\"",
     ] {
-        let solve = |rtol: f64, atol: f64| {
-            let table = format!("{kind}\nrtol = {rtol:e}\natol = {atol:e}\nmax_steps = 100000");
-            let sampler = config(&table).build::<HostBatch<f32>>(&*vp).expect(&table);
-            let mut x = HostBatch::<f32>::zeros(2, 2);
-            let noise = seeded(3);
-            let job = Job {
-                sde: &*vp,
-                score: &oracle,
-                noise: &noise,
-                first_row: 0,
-            };
-            sampler
-                .run(&job, &mut x, &mut ())
-                .map(|_| ())
-                .map_err(|error| error.to_string())
+        let build = |rtol: f64, atol: f64| config(&format!("{kind}\nrtol = {rtol:e}\natol = {atol:e}"));
+        let narrow = |rtol, atol| match build(rtol, atol).build::<HostBatch<f32>>(&*vp) {
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
         };
-        let refused = solve(1e-7, 1e-8).expect_err(kind);
-        assert!(
-            refused.starts_with("rtol = 0.0000001: the numbers of the state are rounded to 1.2e-7"),
-            "{refused}"
-        );
+        let refused = narrow(1e-7, 1e-8);
+        let expected = "sampler.rtol = 0.0000001: it and atol = 0.00000001 are below 1.2e-7";
+        assert!(refused.starts_with(expected), "{refused}");
         assert_eq!(
-            (solve(1e-12, 1e-2), solve(1e-2, 1e-12)),
-            (Ok(()), Ok(())),
-            "{kind}"
+            (narrow(1e-12, 1e-2), narrow(1e-2, 1e-12)),
+            (String::new(), String::new())
         );
+        assert!(build(1e-7, 1e-8).build::<Batch>(&*vp).is_ok());
     }
 }

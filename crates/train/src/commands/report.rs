@@ -9,7 +9,7 @@ use crate::evaluate::{LIKELIHOOD_FILE, SCORES_FILE};
 use crate::log::metrics::METRICS_FILE;
 use crate::page;
 use crate::trainer::StopFlag;
-use crate::trainer::artefacts::SAMPLES_FILE;
+use crate::trainer::artefacts::{SAMPLES_FILE, TRAJECTORY_FILE};
 
 /// Between two looks at the flag that a signal sets.
 const LOOK: Duration = Duration::from_millis(100);
@@ -53,7 +53,13 @@ pub fn report(args: &ReportArgs) -> Result<u8, TrainError> {
 
 /// When the files of a run that the page shows have last changed.
 fn changes(run: &Path) -> Vec<Option<SystemTime>> {
-    let files = [METRICS_FILE, SAMPLES_FILE, SCORES_FILE, LIKELIHOOD_FILE];
+    let files = [
+        METRICS_FILE,
+        SAMPLES_FILE,
+        TRAJECTORY_FILE,
+        SCORES_FILE,
+        LIKELIHOOD_FILE,
+    ];
     let changed = |file: &&str| {
         std::fs::metadata(run.join(file))
             .and_then(|file| file.modified())

@@ -196,11 +196,12 @@ impl Scores {
         let compared = Compared::new(train.shape());
         let samples = samples(file, train.shape(), &scaling, &compared)?;
         dist::same_text(comm, "evaluation", || {
-            let bytes = samples.iter().flat_map(|value| value.to_le_bytes());
+            let mut hash = Sha256::new();
+            samples.iter().for_each(|value| hash.update(value.to_le_bytes()));
             Ok(format!(
                 "{options:?}\nfeatures: {choice:?}\n{} samples, hash {}\n{}\n{}",
                 samples.nrows(),
-                hex(Sha256::digest(bytes.collect::<Vec<u8>>())),
+                hex(hash.finalize()),
                 train.fingerprint()?,
                 config.to_toml()?
             ))
@@ -253,7 +254,11 @@ impl Scores {
                 let (told, of_sets) =
                     features::of_sets(samples.view(), data.view(), unseen_rows, &shape, options.max_rows)?;
                 if let OwnFeatures::Network(facts) = &told {
-                    dist::same_text(comm, "feature network", || Ok(format!("hash {}", facts.hash)))?;
+                    dist::same_text(
+                        comm,
+                        "processor or number of threads (by its feature network)",
+                        || Ok(format!("hash {}", facts.hash)),
+                    )?;
                 }
                 (Some(told), of_sets)
             }

@@ -127,7 +127,8 @@ fn for_a_hundred_steps_the_losses_are_those_of_one_process_whoever_starts_the_ra
         let plain = place.train("torchrun", &more);
         let mut command = Command::new(torchrun);
         command
-            .args(["--nproc-per-node", "2", "--no-python"])
+            .args(["--nproc-per-node", "2", "--no-python", "--master-port"])
+            .arg(self::port().to_string())
             .arg(plain.get_program());
         command.args(plain.get_args()).current_dir(place.path("."));
         command.env("OMP_NUM_THREADS", "1");
