@@ -135,7 +135,7 @@ fn for_a_hundred_steps_the_losses_are_those_of_one_process_whoever_starts_the_ra
         ok(command);
         runs.push("torchrun");
     } else {
-        eprintln!(
+        println!(
             "no torchrun is here (pip install torch; SDE_TORCHRUN names it): ranks were started by variables only"
         );
     }
