@@ -144,7 +144,7 @@ impl OpenModel {
         }
     }
 
-    /// What the model computes, as text: its card but for names, and a hash of its weights. What differs between ranks whose models do.
+    /// What the model computes, as text: its step and card but for names, and a hash of its weights. What differs between ranks whose models do.
     ///
     /// # Errors
     /// libtorch fails.
@@ -173,7 +173,8 @@ impl OpenModel {
         } = &self.card;
         let hash = hex(hash.finalize());
         Ok(format!(
-            "{data:?}\n{sde:?} {betas:?}\n{precond:?}\n{net:?}\nweights {hash}\n"
+            "step {:?}\n{data:?}\n{sde:?} {betas:?}\n{precond:?}\n{net:?}\nweights {hash}\n",
+            self.card.origin.step
         ))
     }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::vp;
 use super::{Marginal, Sde, TimeDomain, check_domain, check_terminal};
 use crate::ConfigError;
 use crate::num::{Pair, asinh_half_exp, each_pair, exp_pair, ln_2sinh};
@@ -128,14 +129,13 @@ impl Pair for Rates {
     }
 }
 
-/// `(B, _)` to `(mean_coef, std^2)`: with `u = e^{-B/2} - 1`, `mean_coef = 1 + u` and `std = -u (2 + u)`, one exponential.
+/// `(B, _)` to `(mean_coef, std^2)`: `std` is the variance that VP has.
 struct Kernels;
 
 impl Pair for Kernels {
     #[inline(always)]
     fn at(&self, integral: f64, _: f64) -> (f64, f64) {
-        let (mean_coef, u) = exp_pair(-0.5 * integral);
-        let std = -u * (2.0 + u);
+        let (mean_coef, std) = vp::kernel(integral);
         (mean_coef, std * std)
     }
 }

@@ -178,13 +178,19 @@ impl Pair for Rates {
     }
 }
 
-/// `(B, _)` to `(mean_coef, std^2)`: with `u = e^{-B/2} - 1` they are `1 + u` and `-u (2 + u)`, one exponential.
+/// `mean_coef` and `std^2` from `B`: with `u = e^{-B/2} - 1` they are `1 + u` and `-u (2 + u)`, one exponential.
+#[inline(always)]
+pub(super) fn kernel(integral: f64) -> (f64, f64) {
+    let (mean_coef, u) = exp_pair(-0.5 * integral);
+    (mean_coef, -u * (2.0 + u))
+}
+
+/// [`kernel`] of `(B, _)`.
 struct Kernels;
 
 impl Pair for Kernels {
     #[inline(always)]
     fn at(&self, integral: f64, _: f64) -> (f64, f64) {
-        let (mean_coef, u) = exp_pair(-0.5 * integral);
-        (mean_coef, -u * (2.0 + u))
+        kernel(integral)
     }
 }

@@ -96,8 +96,7 @@ pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
     args.out.as_deref().map_or(Ok(()), check_target)?;
     dist::same_text(comm.as_ref(), "measurement", || {
         Ok(format!(
-            "{options:?}\nstep {:?}\n{}\n{}",
-            model.card.origin.step,
+            "{options:?}\n{}\n{}",
             rows.fingerprint()?,
             model.fingerprint()?
         ))

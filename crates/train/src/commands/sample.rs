@@ -89,8 +89,7 @@ pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     };
     dist::same_text(comm.as_ref(), "draw", || {
         Ok(format!(
-            "{options:?}\nstep {:?}\nprecision {:?}\n{}\n{}",
-            opened.card.origin.step,
+            "{options:?}\nprecision {:?}\n{}\n{}",
             args.precision.precision,
             opened.fingerprint()?,
             config.to_toml()?
