@@ -134,8 +134,8 @@ struct Kernels;
 
 impl Pair for Kernels {
     #[inline(always)]
-    fn at(&self, integral: f64, _: f64) -> (f64, f64) {
-        let (mean_coef, std) = vp::kernel(integral);
+    fn at(&self, integral: f64, unused: f64) -> (f64, f64) {
+        let (mean_coef, std) = vp::Kernels.at(integral, unused);
         (mean_coef, std * std)
     }
 }

@@ -178,19 +178,13 @@ impl Pair for Rates {
     }
 }
 
-/// `mean_coef` and `std^2` from `B`: with `u = e^{-B/2} - 1` they are `1 + u` and `-u (2 + u)`, one exponential.
-#[inline(always)]
-pub(super) fn kernel(integral: f64) -> (f64, f64) {
-    let (mean_coef, u) = exp_pair(-0.5 * integral);
-    (mean_coef, -u * (2.0 + u))
-}
-
-/// [`kernel`] of `(B, _)`.
-struct Kernels;
+/// `(B, _)` to `(mean_coef, std^2)`: with `u = e^{-B/2} - 1` they are `1 + u` and `-u (2 + u)`, one exponential.
+pub(super) struct Kernels;
 
 impl Pair for Kernels {
     #[inline(always)]
     fn at(&self, integral: f64, _: f64) -> (f64, f64) {
-        kernel(integral)
+        let (mean_coef, u) = exp_pair(-0.5 * integral);
+        (mean_coef, -u * (2.0 + u))
     }
 }
