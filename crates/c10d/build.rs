@@ -1,37 +1,47 @@
-//! Compiles the shim against libtorch's headers, and refuses a libtorch of another version than the one it was written for.
-//! As in the other crates that load libtorch, its folder goes into the run path.
+//! Compiles the shim against libtorch's headers, and refuses a libtorch of another version than the one it was written for. Where that
+//! libtorch is for CUDA, and the headers of CUDA and NCCL are found, NCCL is compiled in.
 
+use std::env;
 use std::path::{Path, PathBuf};
-use std::{env, fs};
 
 /// The version whose headers the shim is written for (that which tch 0.26 wants, too).
-const VERSION: &str = "2.13";
+const VERSION: &str = "2.13.";
 
 fn main() {
-    for path in ["build.rs", "shim"] {
-        println!("cargo::rerun-if-changed={path}");
-    }
-    for name in ["DEP_TCH_LIBTORCH_LIB", "LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI"] {
+    println!("cargo::rerun-if-changed=shim");
+    for name in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "CUDA_HOME", "NCCL_HOME"] {
         println!("cargo::rerun-if-env-changed={name}");
     }
-    let Ok(lib) = env::var("DEP_TCH_LIBTORCH_LIB") else {
+    let Some(lib) = libtorch_link::link() else {
         panic!("c10d: torch-sys names no library folder; set LIBTORCH (see `cargo xtask doctor`)");
     };
-    println!("cargo::rustc-link-arg=-Wl,-rpath,{lib}");
-    let lib = PathBuf::from(lib);
     let include = env::var_os("LIBTORCH_INCLUDE").map_or_else(
         || lib.parent().unwrap_or(Path::new("/")).join("include"),
         |folder| PathBuf::from(folder).join("include"),
     );
-    let header = include.join("torch/headeronly/version.h");
-    println!("cargo::rerun-if-changed={}", header.display());
-    let found = version(&header);
-    assert!(
-        found == VERSION,
-        "c10d: {} says libtorch {found}, the shim is written for {VERSION}; point LIBTORCH to that version (`cargo xtask setup` fetches it)",
-        header.display()
+    println!(
+        "cargo::rerun-if-changed={}",
+        include.join("torch/headeronly/version.h").display()
     );
-    cc::Build::new()
+    let found = libtorch_link::version(&include).unwrap_or_else(|| "unknown".to_owned());
+    assert!(
+        found.starts_with(VERSION),
+        "c10d: {} says libtorch {found}, the shim is written for {VERSION}*; point LIBTORCH to that version (`cargo xtask setup` fetches it)",
+        include.join("torch/headeronly/version.h").display()
+    );
+    let mut build = cc::Build::new();
+    if libtorch_link::has_cuda(&lib) {
+        match nccl_headers(&lib) {
+            Ok(folders) => {
+                build.define("USE_C10D_NCCL", None).includes(folders);
+                println!("cargo::rustc-link-lib=torch_cuda");
+            }
+            Err(lacks) => println!(
+                "cargo::warning=this libtorch is for CUDA, but {lacks}: ranks sum the tensors of GPUs through the host"
+            ),
+        }
+    }
+    build
         .cpp(true)
         .std("c++20")
         .flag_if_supported("-Wno-unused-parameter")
@@ -46,22 +56,46 @@ fn main() {
         .include(&include)
         .include(include.join("torch/csrc/api/include"))
         .file("shim/shim.cpp")
+        .file("shim/nccl.cpp")
         .compile("c10d_shim");
     println!("cargo::rustc-link-search=native={}", lib.display());
     println!("cargo::rustc-link-lib=torch_cpu");
     println!("cargo::rustc-link-lib=c10");
 }
 
-/// `2.13`, or what is wrong.
-fn version(header: &Path) -> String {
-    let Ok(text) = fs::read_to_string(header) else {
-        return format!("unknown ({} cannot be read)", header.display());
+/// The folders of the headers of CUDA and of NCCL: those of the user's variables, of the Python packages beside libtorch's, of the system.
+fn nccl_headers(lib: &Path) -> Result<Vec<PathBuf>, String> {
+    let packages = lib.join("../../nvidia");
+    let find = |variable: &str, package: &str, system: &str, files: &[&str], remedy: &str| {
+        let of_user = env::var_os(variable).map(|home| PathBuf::from(home).join("include"));
+        let mut places = vec![packages.join(package).join("include"), PathBuf::from(system)];
+        places.splice(0..0, of_user);
+        // CUDA's C++ headers stand in a folder of their own in newer toolkits.
+        let has =
+            |place: &Path, file: &&str| place.join(file).is_file() || place.join("cccl").join(file).is_file();
+        let found = places
+            .iter()
+            .find(|place| files.iter().all(|file| has(place, file)));
+        found.cloned().ok_or_else(|| {
+            let files = files.join(", ");
+            format!(
+                "no folder has {files} ({remedy}, or name the folder above such an include/ in {variable})"
+            )
+        })
     };
-    let part = |name: &str| {
-        text.lines()
-            .find_map(|line| line.strip_prefix("#define TORCH_VERSION_")?.strip_prefix(name))
-            .map_or("?", str::trim)
-            .to_owned()
-    };
-    format!("{}.{}", part("MAJOR"), part("MINOR"))
+    let cuda = find(
+        "CUDA_HOME",
+        "cu13",
+        "/usr/local/cuda/include",
+        &["cuda_runtime_api.h", "crt/host_config.h", "nv/target"],
+        "pip install nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85",
+    )?;
+    let nccl = find(
+        "NCCL_HOME",
+        "nccl",
+        "/usr/include",
+        &["nccl.h"],
+        "pip install nvidia-nccl-cu13",
+    )?;
+    Ok(vec![cuda.join("cccl"), cuda, nccl])
 }

@@ -1,52 +1,30 @@
-#include "shim.h"
+#include "group.hpp"
 
 #include <chrono>
 #include <cstdlib>
-#include <cstring>
-#include <exception>
 #include <memory>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include <c10/util/Flags.h>
 #include <torch/csrc/distributed/c10d/FileStore.hpp>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
-#include <torch/csrc/distributed/c10d/ProcessGroupGloo.hpp>
 #include <torch/csrc/distributed/c10d/TCPStore.hpp>
 
 C10_DECLARE_int(caffe2_log_level);
-
-struct c10d_group {
-  c10::intrusive_ptr<c10d::Store> store;
-  c10::intrusive_ptr<c10d::ProcessGroupGloo> gloo;
-};
 
 struct c10d_work {
   c10::intrusive_ptr<c10d::Work> work;
   // What the operation reads and writes stays alive until it is done.
   std::vector<at::Tensor> tensors;
+  // For an operation of NCCL: the engine, to be stopped, and a barrier of Gloo beside it.
+  c10::intrusive_ptr<c10d::Backend> nccl;
+  c10::intrusive_ptr<c10d::Work> beside;
+  std::chrono::milliseconds timeout{0};
 };
 
 namespace {
-
-char* message(const char* text) {
-  char* copy = strdup(text);
-  return copy ? copy : strdup("no memory for a message");
-}
-
-template <class Body>
-char* guarded(Body body) noexcept {
-  try {
-    body();
-    return nullptr;
-  } catch (const c10::Error& error) {
-    return message(error.what_without_backtrace());
-  } catch (const std::exception& error) {
-    return message(error.what());
-  } catch (...) {
-    return message("an exception that is no std::exception");
-  }
-}
 
 at::Tensor& tensor_of(c10d_tensor tensor) {
   return *static_cast<at::Tensor*>(tensor);
@@ -95,6 +73,59 @@ void check_ranks(const c10::intrusive_ptr<c10d::Store>& store, const c10d_option
       first == world, "rank 0 was started as one of ", first, " ranks, this one as one of ", world);
 }
 
+// Which engine has the tensors of a device.
+c10d::Backend& engine_of(const c10d_group& group, const at::Tensor& tensor) {
+  if (tensor.is_cuda()) {
+    TORCH_CHECK(group.nccl, "a tensor of a GPU in a group without NCCL");
+    return *group.nccl;
+  }
+  return *group.gloo;
+}
+
+c10d_work* under_way(
+    const c10d_group& group, c10::intrusive_ptr<c10d::Work> work, std::vector<at::Tensor> tensors) {
+  auto* started = new c10d_work{std::move(work), std::move(tensors)};
+  if (started->tensors.front().is_cuda()) {
+    started->nccl = group.nccl;
+    started->timeout = group.timeout;
+    // Between GPUs of one machine NCCL waits without end for a rank that is gone; the connections of Gloo notice.
+    started->beside = group.gloo->barrier();
+  }
+  return started;
+}
+
+// Waits on the host, so that whatever fails, fails here and not in a thread of the engine.
+void finish(c10d_work& work) {
+  if (!work.nccl) {
+    work.work->wait();
+    return;
+  }
+  const auto started = std::chrono::steady_clock::now();
+  try {
+    while (!work.work->isCompleted()) {
+      if (work.beside->isCompleted() && work.beside->exception()) {
+        std::rethrow_exception(work.beside->exception());
+      }
+      const auto waited = std::chrono::steady_clock::now() - started;
+      TORCH_CHECK(waited < work.timeout, "NCCL: no answer of another rank within ", work.timeout.count(), " ms");
+      if (waited < std::chrono::milliseconds(2)) {
+        std::this_thread::yield();
+      } else {
+        std::this_thread::sleep_for(std::chrono::microseconds(50));
+      }
+    }
+    if (work.work->exception()) {
+      std::rethrow_exception(work.work->exception());
+    }
+    work.work->wait();
+    work.beside->wait();
+  } catch (...) {
+    // Else the kernel of the operation keeps the GPU.
+    work.nccl->abort();
+    throw;
+  }
+}
+
 }  // namespace
 
 char* c10d_group_new(const c10d_options* options, c10d_group** out) {
@@ -116,12 +147,19 @@ char* c10d_group_new(const c10d_options* options, c10d_group** out) {
     }
     group->gloo =
         c10::make_intrusive<c10d::ProcessGroupGloo>(group->store, options->rank, options->world, gloo);
+    group->timeout = std::chrono::milliseconds(options->timeout_ms);
     *out = group.release();
   });
 }
 
 void c10d_group_free(c10d_group* group) {
-  char* failed = guarded([&] { delete group; });
+  char* failed = guarded([&] {
+    std::unique_ptr<c10d_group> owned(group);
+    if (owned->nccl) {
+      // Not its orderly end, which waits for ranks that may be gone; nothing is under way.
+      owned->nccl->abort();
+    }
+  });
   std::free(failed);
 }
 
@@ -130,8 +168,8 @@ char* c10d_all_reduce(c10d_group* group, c10d_tensor tensor, int32_t op, c10d_wo
     std::vector<at::Tensor> tensors{tensor_of(tensor)};
     c10d::AllreduceOptions options;
     options.reduceOp = op == 1 ? c10d::ReduceOp::MIN : op == 2 ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
-    auto work = group->gloo->allreduce(tensors, options);
-    *out = new c10d_work{work, tensors};
+    auto work = engine_of(*group, tensors[0]).allreduce(tensors, options);
+    *out = under_way(*group, work, tensors);
   });
 }
 
@@ -140,8 +178,8 @@ char* c10d_broadcast(c10d_group* group, c10d_tensor tensor, int32_t root, c10d_w
     std::vector<at::Tensor> tensors{tensor_of(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    auto work = group->gloo->broadcast(tensors, options);
-    *out = new c10d_work{work, tensors};
+    auto work = engine_of(*group, tensors[0]).broadcast(tensors, options);
+    *out = under_way(*group, work, tensors);
   });
 }
 
@@ -149,10 +187,10 @@ char* c10d_all_gather(c10d_group* group, c10d_tensor output, c10d_tensor input, 
   return guarded([&] {
     std::vector<at::Tensor> inputs{tensor_of(input)};
     std::vector<std::vector<at::Tensor>> outputs{tensor_of(output).unbind(0)};
-    auto work = group->gloo->allgather(outputs, inputs);
+    auto work = engine_of(*group, inputs[0]).allgather(outputs, inputs);
     std::vector<at::Tensor> kept = outputs[0];
     kept.push_back(inputs[0]);
-    *out = new c10d_work{work, kept};
+    *out = under_way(*group, work, kept);
   });
 }
 
@@ -166,7 +204,7 @@ char* c10d_barrier(c10d_group* group, c10d_work** out) {
 char* c10d_work_wait(c10d_work* work) {
   return guarded([&] {
     std::unique_ptr<c10d_work> owned(work);
-    owned->work->wait();
+    finish(*owned);
   });
 }
 

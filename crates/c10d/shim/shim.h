@@ -32,6 +32,13 @@ typedef struct {
 char* c10d_group_new(const c10d_options* options, c10d_group** out);
 void c10d_group_free(c10d_group* group);
 
+// Whether NCCL was compiled in. Without it the next two functions return a message.
+int32_t c10d_has_nccl(void);
+// The 16 bytes that a CUDA device has to itself in the whole world.
+char* c10d_gpu_identity(int32_t device, uint8_t* out);
+// From then on tensors on CUDA devices go by NCCL. Every rank of the group calls it.
+char* c10d_group_add_nccl(c10d_group* group);
+
 // op: 0 sum, 1 minimum, 2 maximum.
 char* c10d_all_reduce(c10d_group* group, c10d_tensor tensor, int32_t op, c10d_work** out);
 char* c10d_broadcast(c10d_group* group, c10d_tensor tensor, int32_t root, c10d_work** out);

@@ -33,6 +33,9 @@ struct RawOptions {
 unsafe extern "C" {
     fn c10d_group_new(options: *const RawOptions, out: *mut *mut RawGroup) -> *mut c_char;
     fn c10d_group_free(group: *mut RawGroup);
+    fn c10d_has_nccl() -> i32;
+    fn c10d_gpu_identity(device: i32, out: *mut u8) -> *mut c_char;
+    fn c10d_group_add_nccl(group: *mut RawGroup) -> *mut c_char;
     fn c10d_all_reduce(
         group: *mut RawGroup,
         tensor: *mut c_void,
@@ -100,6 +103,20 @@ fn started(message: *mut c_char, work: *mut RawWork) -> Result<Work, String> {
     Ok(Work(NonNull::new(work)))
 }
 
+/// Whether the shim was compiled with NCCL.
+pub(crate) fn has_nccl() -> bool {
+    // SAFETY: no arguments, no state.
+    unsafe { c10d_has_nccl() != 0 }
+}
+
+/// What a CUDA device has to itself.
+pub(crate) fn gpu_identity(device: i32) -> Result<[u8; 16], String> {
+    let mut identity = [0; 16];
+    // SAFETY: the shim writes 16 bytes, or none and a message.
+    outcome(unsafe { c10d_gpu_identity(device, identity.as_mut_ptr()) })?;
+    Ok(identity)
+}
+
 fn pointer(tensor: &Tensor) -> *mut c_void {
     tensor.as_ptr().cast_mut().cast()
 }
@@ -129,6 +146,11 @@ impl Group {
         NonNull::new(group)
             .map(Self)
             .ok_or_else(|| "the shim made no group".to_owned())
+    }
+
+    pub(crate) fn add_nccl(&mut self) -> Result<(), String> {
+        // SAFETY: the group is alive, and used by nobody else.
+        outcome(unsafe { c10d_group_add_nccl(self.0.as_ptr()) })
     }
 
     pub(crate) fn all_reduce(&self, tensor: &Tensor, op: i32) -> Result<Work, String> {

@@ -1,8 +1,8 @@
-//! Collectives between processes on libtorch's own distributed engine, c10d with Gloo: what PyTorch's `torch.distributed` stands on, so
-//! that a program in Rust takes part in what `torchrun`, Slurm or a cluster's operator launches.
+//! Collectives between processes on libtorch's own distributed engine, c10d with Gloo and NCCL: what PyTorch's `torch.distributed` stands
+//! on, so that a program in Rust takes part in what `torchrun`, Slurm or a cluster's operator launches.
 //!
 //! Every rank of a group makes a [`Group`] with the same [`Store`] and calls the same operations in the same order. Operations work in
-//! place on contiguous tensors of the host. A rank that is gone or late makes the others' operations fail with [`C10dError`], at once or
+//! place on contiguous tensors of the host, by Gloo; after [`Group::route`] also on those of a GPU, by NCCL. A rank that is gone or late makes the others' operations fail with [`C10dError`], at once or
 //! after the timeout, never hang. Sums of a tensor are the same on every rank, to the bit. Ranks of one machine can sum through memory
 //! that they share ([`Shared`]), in a fraction of the time.
 //!
@@ -16,6 +16,7 @@
 //! ```
 
 mod ffi;
+mod gpus;
 mod memory;
 mod shared;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 
 use tch::{Device, Tensor};
 
+pub use gpus::{Route, has_nccl};
 pub use shared::Shared;
 
 /// What failed between processes.
@@ -216,6 +218,8 @@ pub struct Group {
     rank: u32,
     world: u32,
     timeout: Duration,
+    /// Whose tensors go by NCCL.
+    gpu: Option<Device>,
 }
 
 impl Group {
@@ -236,6 +240,7 @@ impl Group {
             rank: options.rank,
             world: options.world,
             timeout: options.timeout,
+            gpu: None,
         })
     }
 
@@ -257,7 +262,7 @@ impl Group {
     /// Reduces the ranks' tensors of one shape and kind into each of them.
     ///
     /// # Errors
-    /// The tensor is not contiguous on the host, or another rank is gone or late.
+    /// The tensor is not contiguous, or on a device that the group does not take; another rank is gone or late.
     pub fn all_reduce(&self, tensor: &mut Tensor, reduce: Reduce) -> Result<(), C10dError> {
         self.all_reduce_start(tensor, reduce)?.wait()
     }
@@ -268,7 +273,7 @@ impl Group {
     /// # Errors
     /// As there.
     pub fn all_reduce_start(&self, tensor: &Tensor, reduce: Reduce) -> Result<Work, C10dError> {
-        usable(tensor)?;
+        self.usable(tensor)?;
         let op = match reduce {
             Reduce::Sum => 0,
             Reduce::Minimum => 1,
@@ -282,7 +287,7 @@ impl Group {
     /// # Errors
     /// As [`Group::all_reduce`].
     pub fn broadcast(&self, tensor: &mut Tensor, root: u32) -> Result<(), C10dError> {
-        usable(tensor)?;
+        self.usable(tensor)?;
         if root >= self.world {
             return Err(C10dError::Value {
                 what: "the rank to broadcast from",
@@ -299,15 +304,11 @@ impl Group {
     /// # Errors
     /// As [`Group::all_reduce`].
     pub fn all_gather(&self, tensor: &Tensor) -> Result<Tensor, C10dError> {
-        usable(tensor)?;
+        self.usable(tensor)?;
         let mut size = vec![i64::from(self.world)];
         size.extend(tensor.size());
-        let output =
-            Tensor::f_zeros(size, (tensor.kind(), Device::Cpu)).map_err(|error| C10dError::Operation {
-                rank: self.rank,
-                operation: "the all-gather",
-                reason: first_line(&error.to_string()),
-            })?;
+        let output = Tensor::f_zeros(size, (tensor.kind(), tensor.device()))
+            .map_err(|error| self.failed("the all-gather", &error.to_string()))?;
         self.started("the all-gather", self.inner.all_gather(&output, tensor))?
             .wait()?;
         Ok(output)
@@ -328,12 +329,37 @@ impl Group {
                 rank: self.rank,
                 operation,
             }),
-            Err(reason) => Err(C10dError::Operation {
-                rank: self.rank,
-                operation,
-                reason: first_line(&reason),
-            }),
+            Err(reason) => Err(self.failed(operation, &reason)),
         }
+    }
+
+    fn failed(&self, operation: &'static str, reason: &str) -> C10dError {
+        C10dError::Operation {
+            rank: self.rank,
+            operation,
+            reason: first_line(reason),
+        }
+    }
+
+    fn usable(&self, tensor: &Tensor) -> Result<(), C10dError> {
+        let refused = |value: String, need| {
+            Err(C10dError::Value {
+                what: "a tensor between processes",
+                value,
+                need,
+            })
+        };
+        if !tensor.defined() {
+            return refused("undefined".to_owned(), "a tensor with values");
+        }
+        if tensor.device() != Device::Cpu && Some(tensor.device()) != self.gpu {
+            let need = "one in the memory of the host, or of the GPU that NCCL was prepared for";
+            return refused(format!("on {:?}", tensor.device()), need);
+        }
+        if !tensor.is_contiguous() {
+            return refused("not contiguous".to_owned(), "a contiguous one");
+        }
+        Ok(())
     }
 }
 
@@ -358,29 +384,6 @@ impl Work {
             reason: first_line(&reason),
         })
     }
-}
-
-fn usable(tensor: &Tensor) -> Result<(), C10dError> {
-    let refused = |value: String, need| {
-        Err(C10dError::Value {
-            what: "a tensor between processes",
-            value,
-            need,
-        })
-    };
-    if !tensor.defined() {
-        return refused("undefined".to_owned(), "a tensor with values");
-    }
-    if tensor.device() != Device::Cpu {
-        return refused(
-            format!("on {:?}", tensor.device()),
-            "one in the memory of the host",
-        );
-    }
-    if !tensor.is_contiguous() {
-        return refused("not contiguous".to_owned(), "a contiguous one");
-    }
-    Ok(())
 }
 
 /// The engine's messages have places in its source before them, and stack traces and advice behind the first sentence.

@@ -104,7 +104,7 @@ pub struct TrainArgs {
 /// Where libtorch computes; the same for every command that uses it.
 #[derive(Debug, Clone, Default, Args)]
 pub struct MachineArgs {
-    /// auto, cpu, cuda, cuda:N or mps
+    /// auto, cpu, cuda (of several ranks on a machine each takes its own), cuda:N or mps
     #[arg(long, value_name = "DEVICE", default_value = "auto")]
     pub device: DeviceArg,
     /// Threads of libtorch, 1 or more; if not given, OMP_NUM_THREADS, else one a core

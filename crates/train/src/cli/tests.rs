@@ -195,11 +195,11 @@ fn failures_are_1_and_commands_give_their_own_code() {
 #[test]
 fn an_absent_device_is_named() {
     let device: super::DeviceArg = "cuda:99".parse().unwrap();
-    let error = device.resolve().unwrap_err();
+    let error = device.resolve(0).unwrap_err();
     assert!(error.to_string().starts_with("device cuda:99: "), "{error}");
     assert_eq!(error.exit_code(), 1);
     assert_eq!(
-        "cpu".parse::<super::DeviceArg>().unwrap().resolve().unwrap(),
+        "cpu".parse::<super::DeviceArg>().unwrap().resolve(0).unwrap(),
         tch::Device::Cpu
     );
     for text in ["", "gpu", "cuda:", "cuda:-1", "cuda:x"] {

@@ -21,7 +21,7 @@ use crate::trainer::artefacts::SAMPLES_FILE;
 pub fn eval(args: &EvalArgs) -> Result<u8, TrainError> {
     let comm = match join(&args.ranks)? {
         ControlFlow::Break(code) => return Ok(code),
-        ControlFlow::Continue(comm) => comm,
+        ControlFlow::Continue(joined) => joined.comm,
     };
     let config = load_run(&args.run, &[])?.config;
     let file = match &args.samples {

@@ -6,7 +6,7 @@ use std::time::Instant;
 use ndarray::Array2;
 use solvers::likelihood::LikelihoodConfig;
 
-use super::ranks::join;
+use super::ranks::{Joined, join};
 use super::sample::check_target;
 use super::{print_json, set_up};
 use crate::TrainError;
@@ -28,13 +28,13 @@ const FEW_VALUES: usize = 8;
 /// # Errors
 /// The folder is no run and no model, or has no whole checkpoint; the rows are absent or refused; the flow of a row cannot be followed.
 pub fn likelihood(args: &LikelihoodArgs) -> Result<u8, TrainError> {
-    let comm = match join(&args.ranks)? {
+    let Joined { comm, local_rank } = match join(&args.ranks)? {
         ControlFlow::Break(code) => return Ok(code),
-        ControlFlow::Continue(comm) => comm,
+        ControlFlow::Continue(joined) => joined,
     };
     let leads = dist::leads(comm.as_ref());
     set_up(args.machine.threads);
-    let device = args.machine.device.resolve()?;
+    let device = args.machine.device.resolve(local_rank)?;
     let stop = StopFlag::on_signals()?;
     let model = OpenModel::open(&args.place, device)?;
     let scaling = Scaling::of_card(&model.card.data);

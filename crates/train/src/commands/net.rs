@@ -77,7 +77,7 @@ fn say(notes: &[String]) {
 
 fn forward(args: &NetForwardArgs) -> Result<u8, TrainError> {
     set_up(args.machine.threads);
-    let device = args.machine.device.resolve()?;
+    let device = args.machine.device.resolve(0)?;
     let Input { x, time, given } = read_input(&args.input)?;
     let model = OpenModel::open(&args.place, device)?.in_precision(args.precision.precision)?;
     say(&model.notes);

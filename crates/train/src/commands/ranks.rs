@@ -31,12 +31,25 @@ impl Place {
     }
 }
 
-/// The group that this process works in, or the exit code of the group that it has started.
-pub(super) fn join(args: &RankArgs) -> Result<ControlFlow<u8, Box<dyn Comm>>, TrainError> {
+/// The group that this process works in.
+pub(super) struct Joined {
+    pub(super) comm: Box<dyn Comm>,
+    /// Number among the ranks of this machine.
+    pub(super) local_rank: u32,
+}
+
+/// Joins the group of this process, or gives the exit code of the group that it has started.
+pub(super) fn join(args: &RankArgs) -> Result<ControlFlow<u8, Joined>, TrainError> {
     Ok(match Place::find(args)? {
         Place::Launched(code) => ControlFlow::Break(code),
-        Place::Rank(membership) => ControlFlow::Continue(Box::new(Engine::join(&membership)?)),
-        Place::Alone => ControlFlow::Continue(Box::new(Single)),
+        Place::Rank(membership) => ControlFlow::Continue(Joined {
+            comm: Box::new(Engine::join(&membership)?),
+            local_rank: membership.local_rank,
+        }),
+        Place::Alone => ControlFlow::Continue(Joined {
+            comm: Box::new(Single),
+            local_rank: 0,
+        }),
     })
 }
 

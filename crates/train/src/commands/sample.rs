@@ -11,7 +11,7 @@ use serde::Serialize;
 use solvers::Sampler;
 use tch::Device;
 
-use super::ranks::join;
+use super::ranks::{Joined, join};
 use super::{print_json, set_up};
 use crate::cli::{DONE, INTERRUPTED, SampleArgs, load_run};
 use crate::config::load_text;
@@ -61,13 +61,13 @@ struct SampleSummary {
 /// The folder is no run and no model, has no whole checkpoint, or the sampler or a file fails.
 pub fn sample(args: &SampleArgs) -> Result<u8, TrainError> {
     args.check()?;
-    let comm = match join(&args.ranks)? {
+    let Joined { comm, local_rank } = match join(&args.ranks)? {
         ControlFlow::Break(code) => return Ok(code),
-        ControlFlow::Continue(comm) => comm,
+        ControlFlow::Continue(joined) => joined,
     };
     let leads = dist::leads(comm.as_ref());
     set_up(args.machine.threads);
-    let device = args.machine.device.resolve()?;
+    let device = args.machine.device.resolve(local_rank)?;
     let stop = StopFlag::on_signals()?;
     let (opened, config) = open(args, device)?;
     let opened = opened.in_precision(args.precision.precision)?;

@@ -8,7 +8,7 @@ use super::{print_json, set_up};
 use crate::TrainError;
 use crate::cli::{DONE, INTERRUPTED, TrainArgs, print_line};
 use crate::config::Override;
-use crate::dist::{Engine, Membership};
+use crate::dist::{Engine, Membership, Route};
 use crate::log::ProgressReport;
 use crate::trainer::folder::CONFIG_FILE;
 use crate::trainer::{RunFolder, RunOptions, StopFlag, Summary, Trainer, run};
@@ -38,7 +38,8 @@ pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
         Place::Alone => None,
     };
     set_up(args.machine.threads);
-    let device = args.machine.device.resolve()?;
+    let local_rank = membership.as_ref().map_or(0, |place| place.local_rank);
+    let device = args.machine.device.resolve(local_rank)?;
     // A run that a launcher has started again goes on by itself.
     let again = args
         .out
@@ -76,8 +77,16 @@ pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
     }
     let stop = StopFlag::on_signals()?;
     if let Some(place) = &membership {
-        trainer = trainer.join(Box::new(Engine::join(place)?))?;
+        let (engine, route) = Engine::join(place)?.on(device)?;
+        trainer = trainer.join(Box::new(engine))?;
         progress.say(&format!("{} ranks, which met at {}", place.world, place.store));
+        match route {
+            Route::Nccl => progress.say("gradients are summed by NCCL"),
+            Route::Host(why) if device.is_cuda() => {
+                progress.say(&format!("note: gradients are summed on the host: {why}"))
+            }
+            Route::Host(_) => {}
+        }
     }
     let folder = match (&args.resume, leads) {
         (_, false) => None,

@@ -1,16 +1,19 @@
 //! Ranks as processes, on libtorch's own distributed engine.
 
-use c10d::{C10dError, Group, Reduce, Shared};
-use tch::Tensor;
+use c10d::{C10dError, Group, Reduce, Route, Shared};
+use tch::{Device, Tensor};
 
 use super::{Comm, Membership};
 
-/// A rank that is a process. Sums of ranks on one machine go through memory that they share.
+/// A rank that is a process. Sums of ranks on one machine go through memory that they share, those of tensors on GPUs by NCCL where
+/// each rank has a GPU of its own.
 #[derive(Debug)]
 pub struct Engine {
     /// Dropped first: where ranks share memory, they see the end of one by it.
     shared: Option<Shared>,
     group: Group,
+    /// The GPU whose tensors the group takes.
+    gpu: Option<Device>,
 }
 
 impl Engine {
@@ -22,7 +25,18 @@ impl Engine {
         let group = Group::new(&membership.options())?;
         let folder = membership.shared_memory.then(Shared::folder).flatten();
         let shared = Shared::join(&group, folder)?;
-        Ok(Self { shared, group })
+        let gpu = None;
+        Ok(Self { shared, group, gpu })
+    }
+
+    /// With tensors of this rank's device, and how they go. All ranks call it.
+    ///
+    /// # Errors
+    /// Another rank is gone or late, or NCCL fails.
+    pub fn on(mut self, device: Device) -> Result<(Self, Route), C10dError> {
+        let route = self.group.route(device)?;
+        self.gpu = (route == Route::Nccl).then_some(device);
+        Ok((self, route))
     }
 }
 
@@ -33,6 +47,10 @@ impl Comm for Engine {
 
     fn world(&self) -> u32 {
         self.group.world()
+    }
+
+    fn takes(&self, device: Device) -> bool {
+        device == Device::Cpu || Some(device) == self.gpu
     }
 
     fn sum(&self, tensor: &mut Tensor) -> Result<(), C10dError> {

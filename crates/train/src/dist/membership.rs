@@ -19,6 +19,8 @@ pub struct Membership {
     pub rank: u32,
     /// Ranks in all.
     pub world: u32,
+    /// Its number among the ranks of its machine, from 0; that of the rank where nobody says.
+    pub local_rank: u32,
     /// Where they meet.
     pub store: Store,
     /// How often the launcher has started the group again.
@@ -59,11 +61,16 @@ impl Membership {
                 "rank {rank} of {world} ranks: ranks are numbered from 0, and there is one at least"
             )));
         }
+        let local_rank = match number(lookup, "LOCAL_RANK")? {
+            None => number(lookup, "SLURM_LOCALID")?,
+            found => found,
+        };
         let restarts = number(lookup, "TORCHELASTIC_RESTART_COUNT")?.unwrap_or(0);
         let run = lookup("TORCHELASTIC_RUN_ID").unwrap_or_default();
         Ok(Some(Self {
             rank,
             world,
+            local_rank: local_rank.unwrap_or(rank),
             store,
             restarts,
             prefix: format!("sde/{run}/{restarts}"),

@@ -23,20 +23,26 @@ use tch::{Device, Tensor};
 
 use crate::TrainError;
 
+pub use c10d::Route;
 pub use engine::Engine;
 pub use launch::{end_with, launch};
 pub use membership::{Lookup, Membership};
 pub use threads::{ThreadRank, threads};
 pub use turns::{Turns, in_turn, largest};
 
-/// A rank's side of a group. All ranks call the same operations in the same order; tensors are contiguous, on the host, and of one
-/// shape and kind on all ranks.
+/// A rank's side of a group. All ranks call the same operations in the same order; tensors are contiguous, on a device that the group
+/// takes, and of one shape and kind on all ranks.
 pub trait Comm: fmt::Debug + Send {
     /// Number of this rank, from 0.
     fn rank(&self) -> u32;
 
     /// Ranks in all.
     fn world(&self) -> u32;
+
+    /// Whether tensors of this device go as they are; those of the host always do.
+    fn takes(&self, device: Device) -> bool {
+        device == Device::Cpu
+    }
 
     /// Sums in place, to the same bits on every rank.
     ///
@@ -150,7 +156,7 @@ pub fn all(comm: &dyn Comm, holds: bool) -> Result<bool, TrainError> {
 /// # Errors
 /// Another rank is gone or late, or libtorch fails.
 pub fn sum_anywhere(comm: &dyn Comm, tensor: &Tensor) -> Result<(), TrainError> {
-    through_host(comm, tensor, |comm, host| comm.sum(host))
+    where_taken(comm, tensor, |comm, tensor| comm.sum(tensor))
 }
 
 /// A tensor of any device and layout gets the values that rank `root` has.
@@ -158,10 +164,11 @@ pub fn sum_anywhere(comm: &dyn Comm, tensor: &Tensor) -> Result<(), TrainError> 
 /// # Errors
 /// Another rank is gone or late, or libtorch fails.
 pub fn broadcast_anywhere(comm: &dyn Comm, tensor: &Tensor, root: u32) -> Result<(), TrainError> {
-    through_host(comm, tensor, |comm, host| comm.broadcast(host, root))
+    where_taken(comm, tensor, |comm, tensor| comm.broadcast(tensor, root))
 }
 
-fn through_host(
+/// Works on the tensor itself where the group takes it, else on a copy, on the host if it must be, whose values it gets.
+fn where_taken(
     comm: &dyn Comm,
     tensor: &Tensor,
     work: impl FnOnce(&dyn Comm, &mut Tensor) -> Result<(), C10dError>,
@@ -170,16 +177,18 @@ fn through_host(
         return Ok(());
     }
     let _guard = tch::no_grad_guard();
-    if tensor.device() == Device::Cpu && tensor.is_contiguous() {
+    let taken = comm.takes(tensor.device());
+    if taken && tensor.is_contiguous() {
         return Ok(work(comm, &mut tensor.detach())?);
     }
     let fail = TrainError::tensor("a tensor between ranks");
-    let mut host = tensor
-        .f_to_device(Device::Cpu)
-        .and_then(|host| host.f_contiguous())
+    let place = if taken { tensor.device() } else { Device::Cpu };
+    let mut copy = tensor
+        .f_to_device(place)
+        .and_then(|copy| copy.f_contiguous())
         .map_err(&fail)?;
-    work(comm, &mut host)?;
-    tensor.shallow_clone().f_copy_(&host).map_err(&fail)
+    work(comm, &mut copy)?;
+    tensor.shallow_clone().f_copy_(&copy).map_err(&fail)
 }
 
 /// The text that rank 0 has.

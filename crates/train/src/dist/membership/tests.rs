@@ -80,6 +80,23 @@ fn memory_is_shared_unless_the_environment_forbids() {
 }
 
 #[test]
+fn the_number_on_the_machine_is_the_launchers() {
+    let local = |set: &[(&str, &str)]| {
+        let rank = [
+            ("RANK", "5"),
+            ("WORLD_SIZE", "8"),
+            ("MASTER_ADDR", "h"),
+            ("MASTER_PORT", "1"),
+        ];
+        let found = find(&RankArgs::default(), &[&rank[..], set].concat()).unwrap();
+        found.unwrap().local_rank
+    };
+    assert_eq!(local(&[("LOCAL_RANK", "1"), ("SLURM_LOCALID", "2")]), 1);
+    assert_eq!(local(&[("SLURM_LOCALID", "2")]), 2);
+    assert_eq!(local(&[]), 5);
+}
+
+#[test]
 fn rank_0_serves_unless_the_agent_does() {
     let env = |agent| {
         [
