@@ -5,9 +5,27 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <future>
+#include <thread>
 
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
+
+namespace {
+
+// NCCL waits for ranks that do not come without end; a thread that does is left behind when its time is over.
+template <class Body>
+void within(std::chrono::milliseconds timeout, Body body) {
+  std::packaged_task<void()> task(std::move(body));
+  auto done = task.get_future();
+  std::thread(std::move(task)).detach();
+  TORCH_CHECK(
+      done.wait_for(timeout) == std::future_status::ready,
+      "NCCL: not all ranks came within ", timeout.count(), " ms");
+  done.get();
+}
+
+}  // namespace
 
 int32_t c10d_has_nccl(void) {
   return 1;
@@ -21,7 +39,7 @@ char* c10d_gpu_identity(int32_t device, uint8_t* out) {
   });
 }
 
-char* c10d_group_add_nccl(c10d_group* group) {
+char* c10d_group_add_nccl(c10d_group* group, int32_t device) {
   return guarded([&] {
     // The options have the layout of NCCL's header, here and inside of libtorch.
     const auto built = torch::cuda::nccl::version();
@@ -37,8 +55,11 @@ char* c10d_group_add_nccl(c10d_group* group) {
     // Later than the rank that waits for an operation gives up.
     options->timeout = 2 * group->timeout;
     auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", group->store);
-    group->nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(
+    auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(
         store, group->gloo->getRank(), group->gloo->getSize(), options);
+    const at::Device own(at::kCUDA, static_cast<c10::DeviceIndex>(device));
+    within(group->timeout, [nccl, own] { nccl->eagerConnectSingleDevice(own); });
+    group->nccl = nccl;
   });
 }
 
@@ -52,7 +73,7 @@ char* c10d_gpu_identity(int32_t, uint8_t*) {
   return message("this program was built without NCCL");
 }
 
-char* c10d_group_add_nccl(c10d_group*) {
+char* c10d_group_add_nccl(c10d_group*, int32_t) {
   return message("this program was built without NCCL");
 }
 

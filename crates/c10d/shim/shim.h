@@ -36,8 +36,8 @@ void c10d_group_free(c10d_group* group);
 int32_t c10d_has_nccl(void);
 // The 16 bytes that a CUDA device has to itself in the whole world.
 char* c10d_gpu_identity(int32_t device, uint8_t* out);
-// From then on tensors on CUDA devices go by NCCL. Every rank of the group calls it.
-char* c10d_group_add_nccl(c10d_group* group);
+// From then on tensors on this CUDA device go by NCCL. Every rank of the group calls it.
+char* c10d_group_add_nccl(c10d_group* group, int32_t device);
 
 // op: 0 sum, 1 minimum, 2 maximum.
 char* c10d_all_reduce(c10d_group* group, c10d_tensor tensor, int32_t op, c10d_work** out);

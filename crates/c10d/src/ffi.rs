@@ -35,7 +35,7 @@ unsafe extern "C" {
     fn c10d_group_free(group: *mut RawGroup);
     fn c10d_has_nccl() -> i32;
     fn c10d_gpu_identity(device: i32, out: *mut u8) -> *mut c_char;
-    fn c10d_group_add_nccl(group: *mut RawGroup) -> *mut c_char;
+    fn c10d_group_add_nccl(group: *mut RawGroup, device: i32) -> *mut c_char;
     fn c10d_all_reduce(
         group: *mut RawGroup,
         tensor: *mut c_void,
@@ -148,9 +148,9 @@ impl Group {
             .ok_or_else(|| "the shim made no group".to_owned())
     }
 
-    pub(crate) fn add_nccl(&mut self) -> Result<(), String> {
+    pub(crate) fn add_nccl(&mut self, device: i32) -> Result<(), String> {
         // SAFETY: the group is alive, and used by nobody else.
-        outcome(unsafe { c10d_group_add_nccl(self.0.as_ptr()) })
+        outcome(unsafe { c10d_group_add_nccl(self.0.as_ptr(), device) })
     }
 
     pub(crate) fn all_reduce(&self, tensor: &Tensor, op: i32) -> Result<Work, String> {

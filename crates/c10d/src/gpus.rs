@@ -46,9 +46,9 @@ impl Group {
             .f_copy_data(&mut bytes, cards.numel())
             .map_err(|error| self.failed("NCCL", &error.to_string()))?;
         let route = decide(bytes.as_chunks().0);
-        if route == Route::Nccl {
+        if let (Route::Nccl, Device::Cuda(number)) = (route, device) {
             self.inner
-                .add_nccl()
+                .add_nccl(number as i32)
                 .map_err(|reason| self.failed("NCCL", &reason))?;
             self.gpu = Some(device);
             // The ranks' GPUs meet at the first operation: what does not work says so here.

@@ -12,7 +12,11 @@ use tch::{Cuda, Device, Tensor};
 
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// How long a rank waits for one that does not come.
+const SOON: Duration = Duration::from_secs(3);
+
 /// How many ranks can have a GPU of their own; says so where a test has to be left out.
+#[expect(clippy::print_stdout, reason = "a test that is left out says so")]
 fn gpus(needed: u32) -> Option<u32> {
     let found = if has_nccl() { Cuda::device_count() } else { 0 };
     let found = u32::try_from(found).unwrap_or(0).min(4);
@@ -89,30 +93,42 @@ fn tensors_of_gpus_are_exchanged_as_those_of_the_host() {
     assert!(all.iter().all(|of_rank| *of_rank == all[0]));
 }
 
-#[test]
-fn a_rank_that_is_gone_ends_a_sum_of_gpus() {
+/// What the others are told when rank 1 does not come to a sum, and how long that took: it is `gone`, or does other things.
+fn told_without_rank_1(gone: bool, timeout: Duration) -> Vec<(String, Duration)> {
     let Some(world) = gpus(2) else {
-        return;
+        return Vec::new();
     };
-    let prepared = Barrier::new(world as usize);
-    let errors = ranks(world, TIMEOUT, |mut group| {
+    let [prepared, done] = [(); 2].map(|()| Barrier::new(world as usize));
+    let told = ranks(world, timeout, |mut group| {
         let device = Device::Cuda(group.rank() as usize);
-        let route = group.route(device).unwrap();
+        assert_eq!(group.route(device).unwrap(), Route::Nccl);
+        let rank = group.rank();
+        let group = Some(group).filter(|_| !(gone && rank == 1));
         prepared.wait();
-        if group.rank() == 1 {
+        if rank == 1 {
+            done.wait();
             return None;
         }
-        assert_eq!(route, Route::Nccl);
+        let (group, started) = (group?, Instant::now());
         let mut tensor = Tensor::from_slice(&[1.0_f32]).to_device(device);
-        let started = Instant::now();
         let error = group.all_reduce(&mut tensor, Reduce::Sum).unwrap_err();
-        assert!(started.elapsed() < TIMEOUT / 2, "{:?}", started.elapsed());
-        Some(error.to_string())
+        // Who was told ends, which tells those who have nothing to do with rank 1.
+        drop(group);
+        done.wait();
+        Some((error.to_string(), started.elapsed()))
     });
-    for error in errors.into_iter().flatten() {
-        assert!(
-            error.contains("the all-reduce failed: ") && !error.contains('\n'),
-            "{error}"
-        );
+    told.into_iter().flatten().collect()
+}
+
+#[test]
+fn a_rank_that_is_gone_or_late_ends_a_sum_of_gpus() {
+    for (gone, timeout, limit) in [(true, TIMEOUT, TIMEOUT / 2), (false, SOON, 3 * SOON)] {
+        for (error, elapsed) in told_without_rank_1(gone, timeout) {
+            assert!(elapsed < limit, "{elapsed:?}");
+            assert!(
+                error.contains("the all-reduce failed: ") && !error.contains('\n'),
+                "{error}"
+            );
+        }
     }
 }
