@@ -39,7 +39,7 @@ pub fn run(root: &Path) -> Outcome<()> {
     environment(&mut findings);
     if let Some(found) = &found {
         loading(found, &mut findings);
-        program(root, &mut findings);
+        program(root, found, &mut findings);
     }
     devices(found.as_ref(), &mut findings);
     match findings.faults {
@@ -196,7 +196,7 @@ fn loading(found: &Found, findings: &mut Findings) {
 }
 
 /// Whether the built program finds libtorch without help.
-fn program(root: &Path, findings: &mut Findings) {
+fn program(root: &Path, found: &Found, findings: &mut Findings) {
     let target =
         std::env::var_os("CARGO_TARGET_DIR").map_or_else(|| root.join("target"), std::path::PathBuf::from);
     let program = root.join(target).join("release").join("sde");
@@ -205,13 +205,28 @@ fn program(root: &Path, findings: &mut Findings) {
         return;
     }
     findings.fact("sde", &program.display().to_string());
-    match missing_libraries(&program) {
-        Some(missing) if !missing.is_empty() => findings.fault(
+    let Some(report) = process::capture("ldd", &[&program]) else {
+        return;
+    };
+    let missing = not_found(&report);
+    if !missing.is_empty() {
+        findings.fault(
             &format!("sde would say `{}: cannot open shared object file`", missing.join(", ")),
             "it was linked against a libtorch that has moved: any `cargo xtask` command that uses it links it anew; do not copy the program without its libtorch",
-        ),
-        _ => {}
+        );
+    } else if has_cuda(found) && !report.contains(CUDA) {
+        findings.fault(
+            &format!("sde was linked without {CUDA}, which this libtorch has: it finds no GPU"),
+            "it was built against another libtorch: any `cargo xtask` command that uses it links it anew",
+        );
     }
+}
+
+/// The half of libtorch that computes on NVIDIA GPUs.
+const CUDA: &str = "libtorch_cuda.so";
+
+fn has_cuda(found: &Found) -> bool {
+    found.lib().join(CUDA).exists()
 }
 
 /// The libraries that the loader does not find, by `ldd`; `None` where there is no ldd.
@@ -243,11 +258,10 @@ fn devices(found: Option<&Found>, findings: &mut Findings) {
     for gpu in list.lines() {
         findings.fact("cuda", gpu);
     }
-    let with_cuda = found.is_some_and(|found| found.lib().join("libtorch_cuda.so").exists());
-    if found.is_some() && !with_cuda {
+    if found.is_some_and(|found| !has_cuda(found)) {
         findings.note(
             "this libtorch is the CPU half: training runs on the CPU, silently as far as tch is concerned. \
-             For the GPU: `pip install torch==2.13.0` into a virtual environment, activate it, and set LIBTORCH_USE_PYTORCH=1",
+             For the GPU: `pip install torch==2.13.0` into a virtual environment, activate it, and set LIBTORCH_USE_PYTORCH=1; see docs/GPU.md",
         );
     }
 }
