@@ -36,9 +36,15 @@ fn main() {
                 build.define("USE_C10D_NCCL", None).includes(folders);
                 println!("cargo::rustc-link-lib=torch_cuda");
             }
-            Err(lacks) => println!(
-                "cargo::warning=this libtorch is for CUDA, but {lacks}: ranks sum the tensors of GPUs through the host"
-            ),
+            Err(lacks) => {
+                println!(
+                    "cargo::warning=this libtorch is for CUDA, but {lacks}: ranks sum the tensors of GPUs through the host"
+                );
+                // Once it lacks no longer, this is to be done again.
+                if let Ok(packages) = lib.join("../../nvidia").canonicalize() {
+                    println!("cargo::rerun-if-changed={}", packages.display());
+                }
+            }
         }
     }
     build
@@ -63,20 +69,22 @@ fn main() {
     println!("cargo::rustc-link-lib=c10");
 }
 
-/// The folders of the headers of CUDA and of NCCL: those of the user's variables, of the Python packages beside libtorch's, of the system.
+/// The folders of the headers of CUDA and of NCCL: of the Python packages beside libtorch's, of the user's variables, of the system.
 fn nccl_headers(lib: &Path) -> Result<Vec<PathBuf>, String> {
     let packages = lib.join("../../nvidia");
-    let find = |variable: &str, package: &str, system: &str, files: &[&str], remedy: &str| {
+    // Those beside libtorch are those that it was built with.
+    let find = |package: &str, variable: &str, system: &str, files: &[&str], remedy: &str| {
         let of_user = env::var_os(variable).map(|home| PathBuf::from(home).join("include"));
-        let mut places = vec![packages.join(package).join("include"), PathBuf::from(system)];
-        places.splice(0..0, of_user);
+        let of_packages = Some(packages.join(package).join("include"));
+        let places = [of_packages, of_user, Some(PathBuf::from(system))];
         // CUDA's C++ headers stand in a folder of their own in newer toolkits.
         let has =
             |place: &Path, file: &&str| place.join(file).is_file() || place.join("cccl").join(file).is_file();
         let found = places
-            .iter()
+            .into_iter()
+            .flatten()
             .find(|place| files.iter().all(|file| has(place, file)));
-        found.cloned().ok_or_else(|| {
+        found.ok_or_else(|| {
             let files = files.join(", ");
             format!(
                 "no folder has {files} ({remedy}, or name the folder above such an include/ in {variable})"
@@ -84,15 +92,15 @@ fn nccl_headers(lib: &Path) -> Result<Vec<PathBuf>, String> {
         })
     };
     let cuda = find(
-        "CUDA_HOME",
         "cu13",
+        "CUDA_HOME",
         "/usr/local/cuda/include",
         &["cuda_runtime_api.h", "crt/host_config.h", "nv/target"],
         "pip install nvidia-cuda-crt==13.0.88 nvidia-cuda-cccl==13.0.85",
     )?;
     let nccl = find(
-        "NCCL_HOME",
         "nccl",
+        "NCCL_HOME",
         "/usr/include",
         &["nccl.h"],
         "pip install nvidia-nccl-cu13",

@@ -4,31 +4,16 @@
 #ifdef USE_C10D_NCCL
 
 #include <algorithm>
-#include <cstdlib>
-#include <future>
-#include <thread>
 
+#include <c10/util/env.h>
 #include <torch/csrc/distributed/c10d/PrefixStore.hpp>
 #include <torch/csrc/distributed/c10d/ProcessGroupNCCL.hpp>
 
-namespace {
-
-// NCCL waits for ranks that do not come without end; a thread that does is left behind when its time is over.
-template <class Body>
-void within(std::chrono::milliseconds timeout, Body body) {
-  std::packaged_task<void()> task(std::move(body));
-  auto done = task.get_future();
-  std::thread(std::move(task)).detach();
-  TORCH_CHECK(
-      done.wait_for(timeout) == std::future_status::ready,
-      "NCCL: not all ranks came within ", timeout.count(), " ms");
-  done.get();
-}
-
-}  // namespace
-
-int32_t c10d_has_nccl(void) {
-  return 1;
+int32_t c10d_nccl_state(void) {
+  // The engine's options have the layout of NCCL's header, here and inside of libtorch.
+  const auto of_libtorch = torch::cuda::nccl::version();
+  const bool same = of_libtorch >> 32 == NCCL_MAJOR && (of_libtorch >> 16 & 0xffff) == NCCL_MINOR;
+  return same ? 2 : 1;
 }
 
 char* c10d_gpu_identity(int32_t device, uint8_t* out) {
@@ -41,31 +26,31 @@ char* c10d_gpu_identity(int32_t device, uint8_t* out) {
 
 char* c10d_group_add_nccl(c10d_group* group, int32_t device) {
   return guarded([&] {
-    // The options have the layout of NCCL's header, here and inside of libtorch.
-    const auto built = torch::cuda::nccl::version();
-    TORCH_CHECK(
-        built >> 32 == NCCL_MAJOR && (built >> 16 & 0xffff) == NCCL_MINOR,
-        "libtorch was built with NCCL ", built >> 32, ".", built >> 16 & 0xffff, ", this program with the header of ",
-        NCCL_MAJOR, ".", NCCL_MINOR);
-    // The engine's own threads end the process when an operation is late or fails; here the rank that waits says so. They read
-    // these variables when the group is made, and no other thread of this process changes any.
-    setenv("TORCH_NCCL_ASYNC_ERROR_HANDLING", "0", 0);
-    setenv("TORCH_NCCL_ENABLE_MONITORING", "0", 0);
+    // Otherwise threads of the engine end the process when an operation fails or is late. It asks when it is made.
+    c10::utils::set_env("TORCH_NCCL_BLOCKING_WAIT", "1", true);
     auto options = c10d::ProcessGroupNCCL::Options::create();
-    // Later than the rank that waits for an operation gives up.
-    options->timeout = 2 * group->timeout;
+    options->timeout = group->timeout;
     auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", group->store);
-    auto nccl = c10::make_intrusive<c10d::ProcessGroupNCCL>(
+    auto engine = c10::make_intrusive<c10d::ProcessGroupNCCL>(
         store, group->gloo->getRank(), group->gloo->getSize(), options);
+    auto nccl = std::make_shared<Nccl>();
+    nccl->engine = engine;
+    // Who has come here will come to the meeting of NCCL, too, which waits without end.
+    group->gloo->barrier()->wait();
     const at::Device own(at::kCUDA, static_cast<c10::DeviceIndex>(device));
-    within(group->timeout, [nccl, own] { nccl->eagerConnectSingleDevice(own); });
+    try {
+      within(group->timeout, "the meeting of NCCL", [engine, own] { engine->eagerConnectSingleDevice(own); });
+    } catch (...) {
+      nccl->stop();
+      throw;
+    }
     group->nccl = nccl;
   });
 }
 
 #else
 
-int32_t c10d_has_nccl(void) {
+int32_t c10d_nccl_state(void) {
   return 0;
 }
 

@@ -4,7 +4,6 @@
 #include <cstdlib>
 #include <memory>
 #include <string>
-#include <thread>
 #include <vector>
 
 #include <c10/util/Flags.h>
@@ -15,13 +14,12 @@
 C10_DECLARE_int(caffe2_log_level);
 
 struct c10d_work {
-  c10::intrusive_ptr<c10d::Work> work;
   // What the operation reads and writes stays alive until it is done.
   std::vector<at::Tensor> tensors;
-  // For an operation of NCCL: the engine, to be stopped, and a barrier of Gloo beside it.
-  c10::intrusive_ptr<c10d::Backend> nccl;
-  c10::intrusive_ptr<c10d::Work> beside;
+  // For an operation of NCCL; null for one of Gloo.
+  std::shared_ptr<Nccl> nccl;
   std::chrono::milliseconds timeout{0};
+  c10::intrusive_ptr<c10d::Work> work;
 };
 
 namespace {
@@ -73,55 +71,54 @@ void check_ranks(const c10::intrusive_ptr<c10d::Store>& store, const c10d_option
       first == world, "rank 0 was started as one of ", first, " ranks, this one as one of ", world);
 }
 
-// Which engine has the tensors of a device.
-c10d::Backend& engine_of(const c10d_group& group, const at::Tensor& tensor) {
-  if (tensor.is_cuda()) {
-    TORCH_CHECK(group.nccl, "a tensor of a GPU in a group without NCCL");
-    return *group.nccl;
+// Starts an operation of the engine that has the tensors' device.
+template <class Start>
+c10d_work* started(const c10d_group& group, std::vector<at::Tensor> tensors, Start start) {
+  const bool of_gpu = tensors.front().is_cuda();
+  auto work = std::make_unique<c10d_work>();
+  work->tensors = std::move(tensors);
+  work->timeout = group.timeout;
+  if (!of_gpu) {
+    work->work = start(*group.gloo);
+    return work.release();
   }
-  return *group.gloo;
+  TORCH_CHECK(group.nccl, "a tensor of a GPU in a group without NCCL");
+  TORCH_CHECK(!group.nccl->stopped, "an operation before failed");
+  work->nccl = group.nccl;
+  // NCCL waits without end for ranks that are gone or late, some of it inside of this call. Gloo does not.
+  group.gloo->barrier()->wait();
+  try {
+    work->work = start(*group.nccl->engine);
+  } catch (...) {
+    group.nccl->stop();
+    throw;
+  }
+  return work.release();
 }
 
-c10d_work* under_way(
-    const c10d_group& group, c10::intrusive_ptr<c10d::Work> work, std::vector<at::Tensor> tensors) {
-  auto* started = new c10d_work{std::move(work), std::move(tensors)};
-  if (started->tensors.front().is_cuda()) {
-    started->nccl = group.nccl;
-    started->timeout = group.timeout;
-    // Between GPUs of one machine NCCL waits without end for a rank that is gone; the connections of Gloo notice.
-    started->beside = group.gloo->barrier();
-  }
-  return started;
-}
-
-// Waits on the host, so that whatever fails, fails here and not in a thread of the engine.
+// Waits on the host, so that whatever fails, fails here.
 void finish(c10d_work& work) {
   if (!work.nccl) {
     work.work->wait();
     return;
   }
-  const auto started = std::chrono::steady_clock::now();
+  const auto begin = std::chrono::steady_clock::now();
   try {
     while (!work.work->isCompleted()) {
-      if (work.beside->isCompleted() && work.beside->exception()) {
-        std::rethrow_exception(work.beside->exception());
-      }
-      const auto waited = std::chrono::steady_clock::now() - started;
-      TORCH_CHECK(waited < work.timeout, "NCCL: no answer of another rank within ", work.timeout.count(), " ms");
+      const auto waited = std::chrono::steady_clock::now() - begin;
+      TORCH_CHECK(waited < work.timeout, "NCCL was not done within ", work.timeout.count(), " ms");
       if (waited < std::chrono::milliseconds(2)) {
         std::this_thread::yield();
       } else {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
     }
-    if (work.work->exception()) {
-      std::rethrow_exception(work.work->exception());
-    }
     work.work->wait();
-    work.beside->wait();
+    // An operation that was stopped looks like one that is done.
+    TORCH_CHECK(!work.nccl->stopped, "another operation failed, or the group was left before this one was done");
   } catch (...) {
-    // Else the kernel of the operation keeps the GPU.
-    work.nccl->abort();
+    // Else the operation keeps the GPU.
+    work.nccl->stop();
     throw;
   }
 }
@@ -156,8 +153,7 @@ void c10d_group_free(c10d_group* group) {
   char* failed = guarded([&] {
     std::unique_ptr<c10d_group> owned(group);
     if (owned->nccl) {
-      // Not its orderly end, which waits for ranks that may be gone; nothing is under way.
-      owned->nccl->abort();
+      owned->nccl->stop();
     }
   });
   std::free(failed);
@@ -168,8 +164,7 @@ char* c10d_all_reduce(c10d_group* group, c10d_tensor tensor, int32_t op, c10d_wo
     std::vector<at::Tensor> tensors{tensor_of(tensor)};
     c10d::AllreduceOptions options;
     options.reduceOp = op == 1 ? c10d::ReduceOp::MIN : op == 2 ? c10d::ReduceOp::MAX : c10d::ReduceOp::SUM;
-    auto work = engine_of(*group, tensors[0]).allreduce(tensors, options);
-    *out = under_way(*group, work, tensors);
+    *out = started(*group, tensors, [&](auto& engine) { return engine.allreduce(tensors, options); });
   });
 }
 
@@ -178,8 +173,7 @@ char* c10d_broadcast(c10d_group* group, c10d_tensor tensor, int32_t root, c10d_w
     std::vector<at::Tensor> tensors{tensor_of(tensor)};
     c10d::BroadcastOptions options;
     options.rootRank = root;
-    auto work = engine_of(*group, tensors[0]).broadcast(tensors, options);
-    *out = under_way(*group, work, tensors);
+    *out = started(*group, tensors, [&](auto& engine) { return engine.broadcast(tensors, options); });
   });
 }
 
@@ -187,17 +181,17 @@ char* c10d_all_gather(c10d_group* group, c10d_tensor output, c10d_tensor input, 
   return guarded([&] {
     std::vector<at::Tensor> inputs{tensor_of(input)};
     std::vector<std::vector<at::Tensor>> outputs{tensor_of(output).unbind(0)};
-    auto work = engine_of(*group, inputs[0]).allgather(outputs, inputs);
     std::vector<at::Tensor> kept = outputs[0];
     kept.push_back(inputs[0]);
-    *out = under_way(*group, work, kept);
+    *out = started(*group, kept, [&](auto& engine) { return engine.allgather(outputs, inputs); });
   });
 }
 
 char* c10d_barrier(c10d_group* group, c10d_work** out) {
   return guarded([&] {
-    auto work = group->gloo->barrier();
-    *out = new c10d_work{work, {}};
+    auto work = std::make_unique<c10d_work>();
+    work->work = group->gloo->barrier();
+    *out = work.release();
   });
 }
 

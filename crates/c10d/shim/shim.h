@@ -32,8 +32,8 @@ typedef struct {
 char* c10d_group_new(const c10d_options* options, c10d_group** out);
 void c10d_group_free(c10d_group* group);
 
-// Whether NCCL was compiled in. Without it the next two functions return a message.
-int32_t c10d_has_nccl(void);
+// 0: NCCL was not compiled in, and the next two functions return a message; 1: it was, but libtorch with another version; 2: it can be used.
+int32_t c10d_nccl_state(void);
 // The 16 bytes that a CUDA device has to itself in the whole world.
 char* c10d_gpu_identity(int32_t device, uint8_t* out);
 // From then on tensors on this CUDA device go by NCCL. Every rank of the group calls it.

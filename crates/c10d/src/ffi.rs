@@ -33,7 +33,7 @@ struct RawOptions {
 unsafe extern "C" {
     fn c10d_group_new(options: *const RawOptions, out: *mut *mut RawGroup) -> *mut c_char;
     fn c10d_group_free(group: *mut RawGroup);
-    fn c10d_has_nccl() -> i32;
+    fn c10d_nccl_state() -> i32;
     fn c10d_gpu_identity(device: i32, out: *mut u8) -> *mut c_char;
     fn c10d_group_add_nccl(group: *mut RawGroup, device: i32) -> *mut c_char;
     fn c10d_all_reduce(
@@ -77,7 +77,7 @@ pub(crate) struct Options {
 pub(crate) struct Group(NonNull<RawGroup>);
 
 // SAFETY: the group and its store are reference-counted objects without ties to a thread; `&self` calls are kept to one thread at a
-// time, since the type is not `Sync`.
+// time, since the type is not `Sync`. What a `Work` on another thread shares with its group, the engines, have locks of their own.
 unsafe impl Send for Group {}
 
 /// An owned `c10d_work`: an operation under way.
@@ -103,10 +103,24 @@ fn started(message: *mut c_char, work: *mut RawWork) -> Result<Work, String> {
     Ok(Work(NonNull::new(work)))
 }
 
-/// Whether the shim was compiled with NCCL.
-pub(crate) fn has_nccl() -> bool {
-    // SAFETY: no arguments, no state.
-    unsafe { c10d_has_nccl() != 0 }
+/// Whether NCCL can be used.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum NcclState {
+    /// It was not compiled in.
+    Absent,
+    /// It was, but libtorch with another version.
+    OtherVersion,
+    /// It can.
+    Usable,
+}
+
+pub(crate) fn nccl_state() -> NcclState {
+    // SAFETY: no arguments; what it reads does not change.
+    match unsafe { c10d_nccl_state() } {
+        0 => NcclState::Absent,
+        1 => NcclState::OtherVersion,
+        _ => NcclState::Usable,
+    }
 }
 
 /// What a CUDA device has to itself.

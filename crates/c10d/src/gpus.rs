@@ -1,20 +1,24 @@
 //! Tensors of GPUs between ranks: by NCCL where every rank has a GPU of its own.
 
-use tch::{Device, Tensor};
+use tch::{Device, TchError, Tensor};
 
-use crate::{C10dError, Group, Reduce, ffi};
+use crate::ffi::{self, NcclState};
+use crate::{C10dError, Group, Reduce};
 
-/// Whether this build has NCCL: its libtorch is one for CUDA, and the headers of CUDA and NCCL were found. See the build script.
+/// Whether NCCL can be used: the libtorch of this build is one for CUDA, and the headers of CUDA and of its NCCL were found. See the build
+/// script.
 pub fn has_nccl() -> bool {
-    ffi::has_nccl()
+    ffi::nccl_state() == NcclState::Usable
 }
 
 /// How tensors of the ranks' devices go from rank to rank.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Route {
+    /// No rank computes on a GPU.
+    NoGpus,
     /// The group takes tensors of this rank's GPU as they are, by NCCL.
     Nccl,
-    /// The group takes tensors of the host alone, to which callers copy; why.
+    /// The group takes tensors of the host alone, to which callers copy those of GPUs; why.
     Host(&'static str),
 }
 
@@ -25,81 +29,98 @@ const CARD: usize = 17;
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 enum State {
-    Usable = 0,
-    NoGpu = 1,
-    NotBuilt = 2,
-    NotFound = 3,
+    NoGpu,
+    Unwanted,
+    Absent,
+    OtherVersion,
+    Usable,
 }
 
 impl Group {
     /// Finds out how tensors of the ranks' devices go from rank to rank, and prepares it: by NCCL if each rank of the group computes on
-    /// a CUDA device that is no other rank's, and all were built with NCCL. All ranks call it, once. From then on the operations take
-    /// tensors of that device, too; they return when the values are there. NCCL's own variables (`NCCL_DEBUG`, `NCCL_SOCKET_IFNAME`, ...)
-    /// count.
+    /// a CUDA device that is no other rank's, all have NCCL, and all want it. All ranks call it, once. From then on the operations take
+    /// tensors of that device, too. Those wait, already when they are started, until all ranks have come to them, and then for the
+    /// values, on the host. NCCL's own variables (`NCCL_DEBUG`, `NCCL_SOCKET_IFNAME`, ...) count.
+    ///
+    /// The NCCL of a rank that leaves no longer serves the others: after a last operation of GPUs, call [`Group::barrier`] before the
+    /// group is dropped.
+    ///
+    /// It sets `TORCH_NCCL_BLOCKING_WAIT` of this process, without which libtorch's own threads abort the process when an operation fails.
     ///
     /// # Errors
-    /// Another rank is gone or late, or NCCL fails in spite of all that.
-    pub fn route(&mut self, device: Device) -> Result<Route, C10dError> {
-        let cards = self.all_gather(&Tensor::from_slice(&card(device)))?;
+    /// The device is absent; another rank is gone or late; NCCL fails.
+    pub fn route(&mut self, device: Device, wanted: bool) -> Result<Route, C10dError> {
+        let card = card(device, wanted).map_err(|reason| self.failed(NCCL, &reason))?;
+        let cards = self.all_gather(&Tensor::from_slice(&card))?;
         let mut bytes = vec![0_u8; self.world() as usize * CARD];
         cards
             .f_copy_data(&mut bytes, cards.numel())
-            .map_err(|error| self.failed("NCCL", &error.to_string()))?;
+            .map_err(|error| self.failed(NCCL, &error.to_string()))?;
         let route = decide(bytes.as_chunks().0);
         if let (Route::Nccl, Device::Cuda(number)) = (route, device) {
             self.inner
                 .add_nccl(number as i32)
-                .map_err(|reason| self.failed("NCCL", &reason))?;
+                .map_err(|reason| self.failed(NCCL, &reason))?;
             self.gpu = Some(device);
-            // The ranks' GPUs meet at the first operation: what does not work says so here.
-            let mut ranks = Tensor::from_slice(&[1.0_f64])
-                .f_to_device(device)
-                .map_err(|error| self.failed("NCCL", &error.to_string()))?;
-            self.all_reduce(&mut ranks, Reduce::Sum)?;
-            let found = ranks
-                .f_double_value(&[0])
-                .map_err(|error| self.failed("NCCL", &error.to_string()))?;
-            if found != f64::from(self.world()) {
-                let reason = format!("the sum of a one of each of {} ranks is {found}", self.world());
-                return Err(self.failed("NCCL", &reason));
-            }
+            self.try_out(device)?;
         }
         Ok(route)
     }
+
+    /// A first sum: what does not work says so here.
+    fn try_out(&self, device: Device) -> Result<(), C10dError> {
+        let fail = |error: TchError| self.failed(NCCL, &error.to_string());
+        let mut ranks = Tensor::from_slice(&[1.0_f64]).f_to_device(device).map_err(fail)?;
+        self.all_reduce(&mut ranks, Reduce::Sum)?;
+        let found = ranks.f_double_value(&[0]).map_err(fail)?;
+        if found == f64::from(self.world()) {
+            return Ok(());
+        }
+        let reason = format!("the sum of a one of each of {} ranks is {found}", self.world());
+        Err(self.failed(NCCL, &reason))
+    }
 }
 
+/// In messages.
+const NCCL: &str = "NCCL between the ranks' GPUs";
+
 /// What this rank says.
-fn card(device: Device) -> [u8; CARD] {
+fn card(device: Device, wanted: bool) -> Result<[u8; CARD], String> {
     let mut card = [0; CARD];
-    let state = match device {
-        Device::Cuda(_) if !has_nccl() => State::NotBuilt,
-        Device::Cuda(number) => match i32::try_from(number).map(ffi::gpu_identity) {
-            Ok(Ok(identity)) => {
-                card[1..].copy_from_slice(&identity);
-                State::Usable
-            }
-            _ => State::NotFound,
-        },
+    let state = match (device, ffi::nccl_state()) {
+        (Device::Cuda(_), _) if !wanted => State::Unwanted,
+        (Device::Cuda(_), NcclState::Absent) => State::Absent,
+        (Device::Cuda(_), NcclState::OtherVersion) => State::OtherVersion,
+        (Device::Cuda(number), NcclState::Usable) => {
+            let number = i32::try_from(number).map_err(|error| error.to_string())?;
+            card[1..].copy_from_slice(&ffi::gpu_identity(number)?);
+            State::Usable
+        }
         _ => State::NoGpu,
     };
     card[0] = state as u8;
-    card
+    Ok(card)
 }
 
 /// What follows from what all ranks say.
 fn decide(cards: &[[u8; CARD]]) -> Route {
-    let any = |state: State| cards.iter().any(|card| card[0] == state as u8);
+    let is = |state: State| move |card: &[u8; CARD]| card[0] == state as u8;
+    let any = |state: State| cards.iter().any(is(state));
     let shared = || {
         let mut identities: Vec<_> = cards.iter().map(|card| &card[1..]).collect();
         identities.sort_unstable();
         identities.windows(2).any(|pair| pair[0] == pair[1])
     };
-    if any(State::NoGpu) {
+    if cards.iter().all(is(State::NoGpu)) {
+        Route::NoGpus
+    } else if any(State::NoGpu) {
         Route::Host("a rank computes on no CUDA device")
-    } else if any(State::NotBuilt) {
+    } else if any(State::Unwanted) {
+        Route::Host("a rank is told to do without NCCL")
+    } else if any(State::Absent) {
         Route::Host("the program of a rank was built without NCCL")
-    } else if any(State::NotFound) {
-        Route::Host("the CUDA device of a rank has no identity")
+    } else if any(State::OtherVersion) {
+        Route::Host("the program of a rank was built with the header of another NCCL than libtorch")
     } else if shared() {
         Route::Host("two ranks compute on one GPU")
     } else {
@@ -122,24 +143,25 @@ mod tests {
 
     #[test]
     fn nccl_needs_a_gpu_for_each_rank() {
-        use State::{NoGpu, NotBuilt, NotFound, Usable};
+        use State::{Absent, NoGpu, OtherVersion, Unwanted, Usable};
         let route = |ranks: &[(State, u8)]| decide(&cards(ranks));
         assert_eq!(route(&[(Usable, 1)]), Route::Nccl);
         assert_eq!(route(&[(Usable, 3), (Usable, 1), (Usable, 2)]), Route::Nccl);
+        // Not as if two ranks without a GPU had the same.
+        assert_eq!(route(&[(NoGpu, 0), (NoGpu, 0)]), Route::NoGpus);
         let host = |ranks: &[(State, u8)]| match route(ranks) {
             Route::Host(why) => why,
-            Route::Nccl => panic!("NCCL for {ranks:?}"),
+            other => panic!("{other:?} for {ranks:?}"),
         };
         assert!(host(&[(Usable, 1), (Usable, 2), (Usable, 1)]).contains("two ranks"));
         assert!(host(&[(Usable, 1), (NoGpu, 0)]).contains("no CUDA device"));
-        assert!(host(&[(NotBuilt, 0), (Usable, 1)]).contains("without NCCL"));
-        assert!(host(&[(NotFound, 0), (Usable, 1)]).contains("identity"));
-        // Not as if two ranks without a GPU had the same.
-        assert!(host(&[(NoGpu, 0), (NoGpu, 0)]).contains("no CUDA device"));
+        assert!(host(&[(Unwanted, 0), (Usable, 1)]).contains("told to do without"));
+        assert!(host(&[(Absent, 0), (Usable, 1)]).contains("without NCCL"));
+        assert!(host(&[(OtherVersion, 0), (Usable, 1)]).contains("another NCCL"));
     }
 
     #[test]
     fn a_rank_on_the_processor_says_so() {
-        assert_eq!(card(Device::Cpu)[0], State::NoGpu as u8);
+        assert_eq!(card(Device::Cpu, true).unwrap()[0], State::NoGpu as u8);
     }
 }

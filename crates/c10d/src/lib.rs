@@ -2,9 +2,9 @@
 //! on, so that a program in Rust takes part in what `torchrun`, Slurm or a cluster's operator launches.
 //!
 //! Every rank of a group makes a [`Group`] with the same [`Store`] and calls the same operations in the same order. Operations work in
-//! place on contiguous tensors of the host, by Gloo; after [`Group::route`] also on those of a GPU, by NCCL. A rank that is gone or late makes the others' operations fail with [`C10dError`], at once or
-//! after the timeout, never hang. Sums of a tensor are the same on every rank, to the bit. Ranks of one machine can sum through memory
-//! that they share ([`Shared`]), in a fraction of the time.
+//! place on contiguous tensors of the host, by Gloo; after [`Group::route`] also on those of a GPU, by NCCL. A rank that is gone or late
+//! makes the others' operations fail with [`C10dError`], at once or after the timeout, never hang. Sums on the host are the same on every
+//! rank, to the bit. Ranks of one machine can sum through memory that they share ([`Shared`]), in a fraction of the time.
 //!
 //! ```no_run
 //! use std::time::Duration;

@@ -132,7 +132,10 @@ impl Options {
                 .transpose()?,
             rank: number("the rank", self.rank)?,
             world: number("the number of ranks", self.world)?,
-            timeout_ms: i64::try_from(self.timeout.as_millis()).unwrap_or(i64::MAX).max(1),
+            // 30 years are as good as ever, and far from what the engine's clocks cannot count.
+            timeout_ms: i64::try_from(self.timeout.as_millis())
+                .unwrap_or(i64::MAX)
+                .clamp(1, 1_000_000_000_000),
         })
     }
 }

@@ -3,7 +3,6 @@
 #[path = "common/ranks.rs"]
 mod common;
 
-use std::sync::Barrier;
 use std::time::{Duration, Instant};
 
 use c10d::{C10dError, Reduce, Route, has_nccl};
@@ -30,13 +29,13 @@ fn gpus(needed: u32) -> Option<u32> {
 fn ranks_without_a_gpu_go_through_the_host() {
     for world in [1, 2] {
         let routes = ranks(world, TIMEOUT, |mut group| {
-            let route = group.route(Device::Cpu).unwrap();
+            let route = group.route(Device::Cpu, true).unwrap();
             let mut one = Tensor::from_slice(&[1.0_f32]);
             group.all_reduce(&mut one, Reduce::Sum).unwrap();
             (route, values(&one))
         });
         for (route, sum) in routes {
-            assert_eq!(route, Route::Host("a rank computes on no CUDA device"));
+            assert_eq!(route, Route::NoGpus);
             assert_eq!(sum, [world as f32]);
         }
     }
@@ -48,7 +47,7 @@ fn two_ranks_on_one_gpu_go_through_the_host() {
         return;
     }
     let found = ranks(2, TIMEOUT, |mut group| {
-        let route = group.route(Device::Cuda(0)).unwrap();
+        let route = group.route(Device::Cuda(0), true).unwrap();
         let mut tensor = Tensor::from_slice(&[1.0_f32]).to_device(Device::Cuda(0));
         (route, group.all_reduce(&mut tensor, Reduce::Sum).unwrap_err())
     });
@@ -66,7 +65,7 @@ fn tensors_of_gpus_are_exchanged_as_those_of_the_host() {
     let all = ranks(world, TIMEOUT, |mut group| {
         let rank = group.rank();
         let device = Device::Cuda(rank as usize);
-        assert_eq!(group.route(device).unwrap(), Route::Nccl);
+        assert_eq!(group.route(device, true).unwrap(), Route::Nccl);
         let mut found = Vec::new();
         for place in [device, Device::Cpu] {
             let own = || Tensor::from_slice(&[rank as f32, 10.0 - rank as f32, 0.1]).to_device(place);
@@ -86,6 +85,8 @@ fn tensors_of_gpus_are_exchanged_as_those_of_the_host() {
         for (gpu, host) in of_gpu.iter().zip(of_host) {
             assert_eq!(values(&gpu.to_device(Device::Cpu)), values(host));
         }
+        // So that nobody leaves whom others need.
+        group.barrier().unwrap();
         of_host.iter().flat_map(values).collect::<Vec<_>>()
     });
     let (w, last) = (world as f32, (world - 1) as f32);
@@ -93,42 +94,65 @@ fn tensors_of_gpus_are_exchanged_as_those_of_the_host() {
     assert!(all.iter().all(|of_rank| *of_rank == all[0]));
 }
 
-/// What the others are told when rank 1 does not come to a sum, and how long that took: it is `gone`, or does other things.
-fn told_without_rank_1(gone: bool, timeout: Duration) -> Vec<(String, Duration)> {
-    let Some(world) = gpus(2) else {
-        return Vec::new();
+#[test]
+fn a_rank_that_does_without_nccl_counts_for_all() {
+    let Some(world) = gpus(1) else {
+        return;
     };
-    let [prepared, done] = [(); 2].map(|()| Barrier::new(world as usize));
-    let told = ranks(world, timeout, |mut group| {
-        let device = Device::Cuda(group.rank() as usize);
-        assert_eq!(group.route(device).unwrap(), Route::Nccl);
-        let rank = group.rank();
-        let group = Some(group).filter(|_| !(gone && rank == 1));
-        prepared.wait();
-        if rank == 1 {
-            done.wait();
-            return None;
-        }
-        let (group, started) = (group?, Instant::now());
-        let mut tensor = Tensor::from_slice(&[1.0_f32]).to_device(device);
-        let error = group.all_reduce(&mut tensor, Reduce::Sum).unwrap_err();
-        // Who was told ends, which tells those who have nothing to do with rank 1.
-        drop(group);
-        done.wait();
-        Some((error.to_string(), started.elapsed()))
+    let routes = ranks(world, TIMEOUT, |mut group| {
+        let wanted = group.rank() + 1 < world;
+        group.route(Device::Cuda(group.rank() as usize), wanted).unwrap()
     });
-    told.into_iter().flatten().collect()
+    for route in routes {
+        assert_eq!(route, Route::Host("a rank is told to do without NCCL"));
+    }
 }
 
 #[test]
 fn a_rank_that_is_gone_or_late_ends_a_sum_of_gpus() {
-    for (gone, timeout, limit) in [(true, TIMEOUT, TIMEOUT / 2), (false, SOON, 3 * SOON)] {
-        for (error, elapsed) in told_without_rank_1(gone, timeout) {
-            assert!(elapsed < limit, "{elapsed:?}");
+    let Some(world) = gpus(2) else {
+        return;
+    };
+    // Rank 1 is gone, or does something else for a long time.
+    for (timeout, elsewhere) in [(TIMEOUT, Duration::ZERO), (SOON, 3 * SOON)] {
+        let told = ranks(world, timeout, |mut group| {
+            let device = Device::Cuda(group.rank() as usize);
+            assert_eq!(group.route(device, true).unwrap(), Route::Nccl);
+            group.barrier().unwrap();
+            if group.rank() == 1 {
+                std::thread::sleep(elsewhere);
+                return None;
+            }
+            let started = Instant::now();
+            let mut tensor = Tensor::from_slice(&[1.0_f32]).to_device(device);
+            let error = group.all_reduce(&mut tensor, Reduce::Sum).unwrap_err();
+            Some((error.to_string(), started.elapsed()))
+        });
+        for (error, elapsed) in told.into_iter().flatten() {
+            assert!(elapsed < 2 * SOON, "{elapsed:?}");
             assert!(
                 error.contains("the all-reduce failed: ") && !error.contains('\n'),
                 "{error}"
             );
         }
+    }
+}
+
+#[test]
+fn a_sum_that_is_cut_off_is_no_sum() {
+    let Some(world) = gpus(1) else {
+        return;
+    };
+    let all = ranks(world, SOON, |mut group| {
+        let device = Device::Cuda(group.rank() as usize);
+        assert_eq!(group.route(device, true).unwrap(), Route::Nccl);
+        let tensor = Tensor::from_slice(&vec![1.0_f32; 4_000_000]).to_device(device);
+        let work = group.all_reduce_start(&tensor, Reduce::Sum).unwrap();
+        // The group is left while the sum is under way, or was a moment ago.
+        drop(group);
+        work.wait().map(|()| values(&tensor.to_device(Device::Cpu)))
+    });
+    for values in all.into_iter().flatten() {
+        assert!(values.iter().all(|&value| value == world as f32));
     }
 }

@@ -31,6 +31,8 @@ pub fn link() -> Option<PathBuf> {
         );
         return None;
     };
+    // A CUDA half may come or go.
+    println!("cargo::rerun-if-changed={}", lib.display());
     for argument in arguments(&lib) {
         println!("cargo::rustc-link-arg={argument}");
     }

@@ -77,15 +77,13 @@ pub fn train(args: &TrainArgs) -> Result<u8, TrainError> {
     }
     let stop = StopFlag::on_signals()?;
     if let Some(place) = &membership {
-        let (engine, route) = Engine::join(place)?.on(device)?;
+        let (engine, route) = Engine::join(place)?.on(device, place.nccl)?;
         trainer = trainer.join(Box::new(engine))?;
         progress.say(&format!("{} ranks, which met at {}", place.world, place.store));
         match route {
             Route::Nccl => progress.say("gradients are summed by NCCL"),
-            Route::Host(why) if device.is_cuda() => {
-                progress.say(&format!("note: gradients are summed on the host: {why}"))
-            }
-            Route::Host(_) => {}
+            Route::Host(why) => progress.say(&format!("note: gradients are summed on the host: {why}")),
+            Route::NoGpus => {}
         }
     }
     let folder = match (&args.resume, leads) {

@@ -31,8 +31,6 @@ pub fn launch(count: u32, arguments: &[OsString]) -> Result<u8, TrainError> {
         command.args(["--rank", &rank.to_string(), "--world-size", &count.to_string()]);
         command.arg("--meet").arg(format!("file://{}", store.display()));
         command.args(["--launcher", &std::process::id().to_string()]);
-        // Not that of a launcher around this one.
-        command.env("LOCAL_RANK", rank.to_string());
         if std::env::var_os("OMP_NUM_THREADS").is_none() {
             command.env("OMP_NUM_THREADS", threads.max(1).to_string());
         }

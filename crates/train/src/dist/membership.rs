@@ -19,7 +19,7 @@ pub struct Membership {
     pub rank: u32,
     /// Ranks in all.
     pub world: u32,
-    /// Its number among the ranks of its machine, from 0; that of the rank where nobody says.
+    /// Its number among the ranks of its machine, from 0; that among all where nobody says.
     pub local_rank: u32,
     /// Where they meet.
     pub store: Store,
@@ -33,6 +33,8 @@ pub struct Membership {
     pub interface: Option<String>,
     /// Whether ranks that are all on one machine sum through memory that they share.
     pub shared_memory: bool,
+    /// Whether tensors of GPUs may go by NCCL.
+    pub nccl: bool,
 }
 
 impl Membership {
@@ -43,7 +45,12 @@ impl Membership {
     /// [`TrainError::Usage`] naming the argument or variable that lacks or makes no sense.
     pub fn find(args: &RankArgs, lookup: Lookup<'_>) -> Result<Option<Self>, TrainError> {
         let found = match (args.rank, args.world_size, &args.meet) {
-            (Some(rank), Some(world), Some(meet)) => Some((rank, world, meeting(meet, rank)?)),
+            (Some(rank), Some(world), Some(meet)) => Some(Found {
+                rank,
+                world,
+                local_rank: None,
+                store: meeting(meet, rank)?,
+            }),
             (None, None, None) => match launcher(lookup)? {
                 None => of_slurm(lookup)?,
                 found => found,
@@ -53,25 +60,22 @@ impl Membership {
                 return Err(TrainError::Usage(reason.to_owned()));
             }
         };
-        let Some((rank, world, store)) = found else {
+        let Some(found) = found else {
             return Ok(None);
         };
+        let Found { rank, world, .. } = found;
         if world == 0 || rank >= world {
             return Err(TrainError::Usage(format!(
                 "rank {rank} of {world} ranks: ranks are numbered from 0, and there is one at least"
             )));
         }
-        let local_rank = match number(lookup, "LOCAL_RANK")? {
-            None => number(lookup, "SLURM_LOCALID")?,
-            found => found,
-        };
         let restarts = number(lookup, "TORCHELASTIC_RESTART_COUNT")?.unwrap_or(0);
         let run = lookup("TORCHELASTIC_RUN_ID").unwrap_or_default();
         Ok(Some(Self {
             rank,
             world,
-            local_rank: local_rank.unwrap_or(rank),
-            store,
+            local_rank: found.local_rank.unwrap_or(rank),
+            store: found.store,
             restarts,
             prefix: format!("sde/{run}/{restarts}"),
             timeout: Duration::from_secs(args.rank_timeout),
@@ -79,7 +83,8 @@ impl Membership {
                 .interface
                 .clone()
                 .or_else(|| lookup("GLOO_SOCKET_IFNAME").filter(|name| !name.is_empty())),
-            shared_memory: lookup("SDE_SHM_DISABLE").is_none_or(|value| ["", "0"].contains(&value.as_str())),
+            shared_memory: !is_set(lookup, "SDE_SHM_DISABLE"),
+            nccl: !is_set(lookup, "SDE_NCCL_DISABLE"),
         }))
     }
 
@@ -130,10 +135,16 @@ fn meeting(text: &str, rank: u32) -> Result<Store, TrainError> {
     }
 }
 
-type Found = Option<(u32, u32, Store)>;
+/// What is found out about a rank.
+struct Found {
+    rank: u32,
+    world: u32,
+    local_rank: Option<u32>,
+    store: Store,
+}
 
 /// What `torchrun` and its like say.
-fn launcher(lookup: Lookup<'_>) -> Result<Found, TrainError> {
+fn launcher(lookup: Lookup<'_>) -> Result<Option<Found>, TrainError> {
     let (Some(rank), Some(world)) = (number(lookup, "RANK")?, number(lookup, "WORLD_SIZE")?) else {
         return Ok(None);
     };
@@ -147,19 +158,25 @@ fn launcher(lookup: Lookup<'_>) -> Result<Found, TrainError> {
     // The launcher's agent holds the port already and serves the store; then every rank is a client.
     let agent =
         lookup("TORCHELASTIC_USE_AGENT_STORE").is_some_and(|value| value.eq_ignore_ascii_case("true"));
-    Ok(Some((
+    // A shell that Slurm started has a number, too, which is not that of what is started there by hand.
+    let local_rank = match number(lookup, "LOCAL_RANK")? {
+        None if number(lookup, "SLURM_PROCID")? == Some(rank) => number(lookup, "SLURM_LOCALID")?,
+        found => found,
+    };
+    Ok(Some(Found {
         rank,
         world,
-        Store::Tcp {
+        local_rank,
+        store: Store::Tcp {
             host,
             port: port_of(port, "MASTER_PORT")?,
             serve: rank == 0 && !agent,
         },
-    )))
+    }))
 }
 
 /// What `srun` says to the tasks of a step; a batch script itself is no task of one.
-fn of_slurm(lookup: Lookup<'_>) -> Result<Found, TrainError> {
+fn of_slurm(lookup: Lookup<'_>) -> Result<Option<Found>, TrainError> {
     let (Some(rank), Some(world)) = (
         number(lookup, "SLURM_PROCID")?,
         number(lookup, "SLURM_STEP_NUM_TASKS")?,
@@ -183,7 +200,17 @@ fn of_slurm(lookup: Lookup<'_>) -> Result<Found, TrainError> {
         None => 20_000 + (number(lookup, "SLURM_JOB_ID")?.unwrap_or(0) % 20_000) as u16,
     };
     let serve = rank == 0;
-    Ok(Some((rank, world, Store::Tcp { host, port, serve })))
+    Ok(Some(Found {
+        rank,
+        world,
+        local_rank: number(lookup, "SLURM_LOCALID")?,
+        store: Store::Tcp { host, port, serve },
+    }))
+}
+
+/// Whether a variable says yes: anything but nothing and 0.
+fn is_set(lookup: Lookup<'_>, name: &str) -> bool {
+    lookup(name).is_some_and(|value| !["", "0"].contains(&value.as_str()))
 }
 
 fn number(lookup: Lookup<'_>, name: &str) -> Result<Option<u32>, TrainError> {

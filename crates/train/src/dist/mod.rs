@@ -44,7 +44,8 @@ pub trait Comm: fmt::Debug + Send {
         device == Device::Cpu
     }
 
-    /// Sums in place, to the same bits on every rank.
+    /// Sums in place, on the host to the same bits on every rank. (NCCL gives no such word, but sums that way; weights are compared before
+    /// each checkpoint.)
     ///
     /// # Errors
     /// Another rank is gone or late.

@@ -62,38 +62,63 @@ fn arguments_come_before_launchers_and_those_before_slurm() {
 }
 
 #[test]
-fn memory_is_shared_unless_the_environment_forbids() {
-    let shared = |value: Option<&str>| {
+fn memory_and_nccl_are_used_unless_the_environment_forbids() {
+    let used = |name, value: Option<&'static str>| {
         let mut set = vec![
             ("RANK", "0"),
             ("WORLD_SIZE", "2"),
             ("MASTER_ADDR", "h"),
             ("MASTER_PORT", "1"),
         ];
-        set.extend(value.map(|value| ("SDE_SHM_DISABLE", value)));
-        find(&RankArgs::default(), &set).unwrap().unwrap().shared_memory
+        set.extend(value.map(|value| (name, value)));
+        let found = find(&RankArgs::default(), &set).unwrap().unwrap();
+        (found.shared_memory, found.nccl)
     };
-    assert_eq!(
-        [None, Some(""), Some("0"), Some("1"), Some("yes")].map(shared),
-        [true, true, true, false, false]
-    );
+    for (value, use_it) in [
+        (None, true),
+        (Some(""), true),
+        (Some("0"), true),
+        (Some("1"), false),
+        (Some("yes"), false),
+    ] {
+        assert_eq!(used("SDE_SHM_DISABLE", value), (use_it, true));
+        assert_eq!(used("SDE_NCCL_DISABLE", value), (true, use_it));
+    }
 }
 
 #[test]
 fn the_number_on_the_machine_is_the_launchers() {
-    let local = |set: &[(&str, &str)]| {
+    let local = |args: &RankArgs, set: &[(&str, &str)]| find(args, set).unwrap().unwrap().local_rank;
+    let torchrun = |more: &[(&'static str, &'static str)]| {
         let rank = [
             ("RANK", "5"),
             ("WORLD_SIZE", "8"),
             ("MASTER_ADDR", "h"),
             ("MASTER_PORT", "1"),
         ];
-        let found = find(&RankArgs::default(), &[&rank[..], set].concat()).unwrap();
-        found.unwrap().local_rank
+        local(&RankArgs::default(), &[&rank[..], more].concat())
     };
-    assert_eq!(local(&[("LOCAL_RANK", "1"), ("SLURM_LOCALID", "2")]), 1);
-    assert_eq!(local(&[("SLURM_LOCALID", "2")]), 2);
-    assert_eq!(local(&[]), 5);
+    let task = |number| [("SLURM_PROCID", number), ("SLURM_LOCALID", "2")];
+    assert_eq!(torchrun(&[&[("LOCAL_RANK", "1")][..], &task("5")].concat()), 1);
+    assert_eq!(torchrun(&task("5")), 2);
+    // A shell within a job of Slurm.
+    assert_eq!(torchrun(&task("0")), 5);
+    assert_eq!(torchrun(&[]), 5);
+    let of_slurm = [("SLURM_STEP_NUM_TASKS", "8"), ("SLURM_STEP_NODELIST", "h")];
+    assert_eq!(
+        local(&RankArgs::default(), &[&of_slurm[..], &task("6")].concat()),
+        2
+    );
+    let args = RankArgs {
+        rank: Some(3),
+        world_size: Some(4),
+        meet: Some("tcp://h:1".to_owned()),
+        ..RankArgs::default()
+    };
+    assert_eq!(
+        local(&args, &[&[("LOCAL_RANK", "1")][..], &task("0")].concat()),
+        3
+    );
 }
 
 #[test]
