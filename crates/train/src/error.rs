@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use c10d::C10dError;
 use thiserror::Error;
 
 use crate::config::Source;
@@ -152,17 +153,18 @@ pub enum TrainError {
         source: std::io::Error,
     },
     /// Ranks cannot reach each other, or one is gone.
-    #[error(transparent)]
-    Comm(#[from] c10d::C10dError),
+    #[error("{}{}", .0, if matches!(.0, C10dError::Operation { .. }) { ELSEWHERE } else { "" })]
+    Comm(C10dError),
     /// A run lost one of its ranks.
     #[error(
-        "{lost}; another rank has ended or cannot be reached, see what it says; {}{}",
+        "{lost}{}; {}{}",
+        ELSEWHERE,
         last_good(*.saved),
         if .saved.is_some() { "; --resume goes on from it" } else { "" }
     )]
     Lost {
         /// What failed here.
-        lost: c10d::C10dError,
+        lost: C10dError,
         /// Step of the last good checkpoint, if there is one.
         saved: Option<u64>,
     },
@@ -177,6 +179,16 @@ pub enum TrainError {
     /// A solver failed.
     #[error(transparent)]
     Solve(#[from] solvers::SolveError),
+}
+
+/// What is said after an operation between ranks that failed.
+const ELSEWHERE: &str = "; another rank has ended or cannot be reached, see what it says";
+
+impl From<C10dError> for TrainError {
+    /// The message stands in that of [`TrainError::Comm`], which therefore names no cause.
+    fn from(error: C10dError) -> Self {
+        TrainError::Comm(error)
+    }
 }
 
 fn last_good(saved: Option<u64>) -> String {

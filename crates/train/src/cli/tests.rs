@@ -220,3 +220,20 @@ fn an_error_is_one_line_and_its_causes_follow() {
         ["error: cannot write x", "  caused by: first"]
     );
 }
+
+#[test]
+fn a_lost_rank_is_one_line_that_says_where_to_look() {
+    let lost = c10d::C10dError::Operation {
+        rank: 1,
+        operation: "the sum over ranks",
+        reason: "rank 0 is gone".to_owned(),
+    };
+    let line = "error: rank 1: the sum over ranks failed: rank 0 is gone; another rank has ended or cannot be reached, see what it says";
+    assert_eq!(super::error_lines(&TrainError::from(lost.clone())), [line]);
+    let in_a_run = TrainError::Lost {
+        lost,
+        saved: Some(60),
+    };
+    let rest = "; the checkpoint of step 60 is the last good one; --resume goes on from it";
+    assert_eq!(super::error_lines(&in_a_run), [format!("{line}{rest}")]);
+}
