@@ -6,10 +6,18 @@ use std::path::{Path, PathBuf};
 
 /// The version whose headers the shim is written for (that which tch 0.26 wants, too).
 const VERSION: &str = "2.13.";
+/// The first NCCL that libtorch's headers take.
+const NCCL_FROM: (u32, u32) = (2, 23);
 
 fn main() {
     println!("cargo::rerun-if-changed=shim");
-    for name in ["LIBTORCH_INCLUDE", "LIBTORCH_CXX11_ABI", "CUDA_HOME", "NCCL_HOME"] {
+    for name in [
+        "LIBTORCH_INCLUDE",
+        "LIBTORCH_CXX11_ABI",
+        "CUDA_HOME",
+        "NCCL_HOME",
+        "C10D_NCCL",
+    ] {
         println!("cargo::rerun-if-env-changed={name}");
     }
     let Some(lib) = libtorch_link::link() else {
@@ -30,7 +38,8 @@ fn main() {
         include.join("torch/headeronly/version.h").display()
     );
     let mut build = cc::Build::new();
-    if libtorch_link::has_cuda(&lib) {
+    // C10D_NCCL=0 leaves NCCL out, for a libtorch for CUDA that was built without.
+    if libtorch_link::has_cuda(&lib) && env::var("C10D_NCCL").as_deref() != Ok("0") {
         match nccl_headers(&lib) {
             Ok(folders) => {
                 build.define("USE_C10D_NCCL", None).includes(folders);
@@ -105,5 +114,24 @@ fn nccl_headers(lib: &Path) -> Result<Vec<PathBuf>, String> {
         &["nccl.h"],
         "pip install nvidia-nccl-cu13",
     )?;
-    Ok(vec![cuda.join("cccl"), cuda, nccl])
+    let header = nccl.join("nccl.h");
+    let (major, minor) = NCCL_FROM;
+    match nccl_version(&header) {
+        Some(found) if found >= NCCL_FROM => Ok(vec![cuda.join("cccl"), cuda, nccl]),
+        _ => Err(format!(
+            "{} is not of NCCL {major}.{minor} or later (name another folder in NCCL_HOME)",
+            header.display()
+        )),
+    }
+}
+
+/// Major and minor version in NCCL's header.
+fn nccl_version(header: &Path) -> Option<(u32, u32)> {
+    let text = std::fs::read_to_string(header).ok()?;
+    let part = |name: &str| {
+        let define = format!("#define NCCL_{name} ");
+        let found = text.lines().find_map(|line| line.strip_prefix(&define));
+        found?.trim().parse().ok()
+    };
+    Some((part("MAJOR")?, part("MINOR")?))
 }

@@ -28,6 +28,8 @@ char* c10d_group_add_nccl(c10d_group* group, int32_t device) {
   return guarded([&] {
     // Otherwise threads of the engine end the process when an operation fails or is late. It asks when it is made.
     c10::utils::set_env("TORCH_NCCL_BLOCKING_WAIT", "1", true);
+    // Otherwise NCCL connects in the first call of each algorithm, where nothing can end its waiting for a rank that failed.
+    c10::utils::set_env("NCCL_RUNTIME_CONNECT", "0", false);
     auto options = c10d::ProcessGroupNCCL::Options::create();
     options->timeout = group->timeout;
     auto store = c10::make_intrusive<c10d::PrefixStore>("nccl", group->store);

@@ -104,7 +104,7 @@ void finish(c10d_work& work) {
   }
   const auto begin = std::chrono::steady_clock::now();
   try {
-    while (!work.work->isCompleted()) {
+    while (!work.nccl->stopped && !work.work->isCompleted()) {
       const auto waited = std::chrono::steady_clock::now() - begin;
       TORCH_CHECK(waited < work.timeout, "NCCL was not done within ", work.timeout.count(), " ms");
       if (waited < std::chrono::milliseconds(2)) {
@@ -113,9 +113,12 @@ void finish(c10d_work& work) {
         std::this_thread::sleep_for(std::chrono::microseconds(50));
       }
     }
-    work.work->wait();
     // An operation that was stopped looks like one that is done.
     TORCH_CHECK(!work.nccl->stopped, "another operation failed, or the group was left before this one was done");
+    if (work.work->exception()) {
+      std::rethrow_exception(work.work->exception());
+    }
+    work.work->wait();
   } catch (...) {
     // Else the operation keeps the GPU.
     work.nccl->stop();

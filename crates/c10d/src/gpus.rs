@@ -3,7 +3,7 @@
 use tch::{Device, TchError, Tensor};
 
 use crate::ffi::{self, NcclState};
-use crate::{C10dError, Group, Reduce};
+use crate::{C10dError, Group, Reduce, first_line};
 
 /// Whether NCCL can be used: the libtorch of this build is one for CUDA, and the headers of CUDA and of its NCCL were found. See the build
 /// script.
@@ -50,26 +50,35 @@ impl Group {
     /// # Errors
     /// The device is absent; another rank is gone or late; NCCL fails.
     pub fn route(&mut self, device: Device, wanted: bool) -> Result<Route, C10dError> {
-        let card = card(device, wanted).map_err(|reason| self.failed(NCCL, &reason))?;
+        let card = card(device, wanted).map_err(|reason| self.without_nccl(&reason))?;
         let cards = self.all_gather(&Tensor::from_slice(&card))?;
         let mut bytes = vec![0_u8; self.world() as usize * CARD];
         cards
             .f_copy_data(&mut bytes, cards.numel())
-            .map_err(|error| self.failed(NCCL, &error.to_string()))?;
+            .map_err(|error| self.without_nccl(&error.to_string()))?;
         let route = decide(bytes.as_chunks().0);
         if let (Route::Nccl, Device::Cuda(number)) = (route, device) {
             self.inner
                 .add_nccl(number as i32)
-                .map_err(|reason| self.failed(NCCL, &reason))?;
+                .map_err(|reason| self.without_nccl(&reason))?;
             self.gpu = Some(device);
             self.try_out(device)?;
+            // Whoever fails next does so when the others are done with its NCCL.
+            self.barrier()?;
         }
         Ok(route)
     }
 
+    fn without_nccl(&self, reason: &str) -> C10dError {
+        C10dError::Nccl {
+            rank: self.rank(),
+            reason: first_line(reason),
+        }
+    }
+
     /// A first sum: what does not work says so here.
     fn try_out(&self, device: Device) -> Result<(), C10dError> {
-        let fail = |error: TchError| self.failed(NCCL, &error.to_string());
+        let fail = |error: TchError| self.without_nccl(&error.to_string());
         let mut ranks = Tensor::from_slice(&[1.0_f64]).f_to_device(device).map_err(fail)?;
         self.all_reduce(&mut ranks, Reduce::Sum)?;
         let found = ranks.f_double_value(&[0]).map_err(fail)?;
@@ -77,12 +86,9 @@ impl Group {
             return Ok(());
         }
         let reason = format!("the sum of a one of each of {} ranks is {found}", self.world());
-        Err(self.failed(NCCL, &reason))
+        Err(self.without_nccl(&reason))
     }
 }
-
-/// In messages.
-const NCCL: &str = "NCCL between the ranks' GPUs";
 
 /// What this rank says.
 fn card(device: Device, wanted: bool) -> Result<[u8; CARD], String> {

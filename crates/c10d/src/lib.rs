@@ -57,6 +57,14 @@ pub enum C10dError {
         /// What the engine says.
         reason: String,
     },
+    /// NCCL does not work here, or not between these ranks.
+    #[error("rank {rank}: NCCL between the ranks' GPUs failed: {reason}")]
+    Nccl {
+        /// This process.
+        rank: u32,
+        /// What libtorch or NCCL says.
+        reason: String,
+    },
     /// An option or tensor that no group takes.
     #[error("{what} is {value}; need {need}")]
     Value {

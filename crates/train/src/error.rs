@@ -153,12 +153,12 @@ pub enum TrainError {
         source: std::io::Error,
     },
     /// Ranks cannot reach each other, or one is gone.
-    #[error("{}{}", .0, if matches!(.0, C10dError::Operation { .. }) { ELSEWHERE } else { "" })]
+    #[error("{}{}", .0, after(.0))]
     Comm(C10dError),
     /// A run lost one of its ranks.
     #[error(
         "{lost}{}; {}{}",
-        ELSEWHERE,
+        after(.lost),
         last_good(*.saved),
         if .saved.is_some() { "; --resume goes on from it" } else { "" }
     )]
@@ -181,8 +181,14 @@ pub enum TrainError {
     Solve(#[from] solvers::SolveError),
 }
 
-/// What is said after an operation between ranks that failed.
-const ELSEWHERE: &str = "; another rank has ended or cannot be reached, see what it says";
+/// What is said after an error between ranks.
+fn after(error: &C10dError) -> &'static str {
+    match error {
+        C10dError::Operation { .. } => "; another rank has ended or cannot be reached, see what it says",
+        C10dError::Nccl { .. } => "; NCCL_DEBUG=INFO says more, SDE_NCCL_DISABLE=1 does without NCCL",
+        _ => "",
+    }
+}
 
 impl From<C10dError> for TrainError {
     /// The message stands in that of [`TrainError::Comm`], which therefore names no cause.

@@ -236,4 +236,10 @@ fn a_lost_rank_is_one_line_that_says_where_to_look() {
     };
     let rest = "; the checkpoint of step 60 is the last good one; --resume goes on from it";
     assert_eq!(super::error_lines(&in_a_run), [format!("{line}{rest}")]);
+    let nccl = TrainError::from(c10d::C10dError::Nccl {
+        rank: 0,
+        reason: "no network".to_owned(),
+    });
+    let line = "error: rank 0: NCCL between the ranks' GPUs failed: no network; NCCL_DEBUG=INFO says more, SDE_NCCL_DISABLE=1 does without NCCL";
+    assert_eq!(super::error_lines(&nccl), [line]);
 }

@@ -29,12 +29,15 @@ impl Engine {
         Ok(Self { shared, group, gpu })
     }
 
-    /// With tensors of this rank's device, and how they go; by NCCL only if `nccl`. All ranks call it.
+    /// With tensors of this rank's device, and how they go; by NCCL only if `nccl`. All ranks call it. A rank by itself sends nothing.
     ///
     /// # Errors
     /// Another rank is gone or late, or NCCL fails.
     pub fn on(mut self, device: Device, nccl: bool) -> Result<(Self, Route), C10dError> {
-        let route = self.group.route(device, nccl)?;
+        let route = match self.group.world() {
+            1 => Route::NoGpus,
+            _ => self.group.route(device, nccl)?,
+        };
         self.gpu = (route == Route::Nccl).then_some(device);
         Ok((self, route))
     }

@@ -69,6 +69,8 @@ impl Trainer {
         for (_, tensor) in snapshot.net.iter().chain(&snapshot.ema).chain(&snapshot.optim) {
             dist::broadcast_anywhere(self.comm(), tensor, 0)?;
         }
+        // All have them: what fails next on one rank takes nothing from the others.
+        dist::all(self.comm(), true)?;
         self.optim.set_updates(state.optim_updates);
         self.ema.set_updates(state.ema_updates);
         self.state = state;
