@@ -45,7 +45,8 @@ impl Group {
     /// The NCCL of a rank that leaves no longer serves the others: after a last operation of GPUs, call [`Group::barrier`] before the
     /// group is dropped.
     ///
-    /// It sets `TORCH_NCCL_BLOCKING_WAIT` of this process, without which libtorch's own threads abort the process when an operation fails.
+    /// It sets two variables of this process: `TORCH_NCCL_BLOCKING_WAIT`, without which libtorch's own threads abort the process when an
+    /// operation fails, and, where it is not set, `NCCL_RUNTIME_CONNECT` to 0, without which NCCL waits for ranks where no timeout counts.
     ///
     /// # Errors
     /// The device is absent; another rank is gone or late; NCCL fails.
