@@ -27,15 +27,13 @@ fn main() {
         || lib.parent().unwrap_or(Path::new("/")).join("include"),
         |folder| PathBuf::from(folder).join("include"),
     );
-    println!(
-        "cargo::rerun-if-changed={}",
-        include.join("torch/headeronly/version.h").display()
-    );
+    let header = include.join("torch/headeronly/version.h");
+    println!("cargo::rerun-if-changed={}", header.display());
     let found = libtorch_link::version(&include).unwrap_or_else(|| "unknown".to_owned());
     assert!(
         found.starts_with(VERSION),
         "c10d: {} says libtorch {found}, the shim is written for {VERSION}*; point LIBTORCH to that version (`cargo xtask setup` fetches it)",
-        include.join("torch/headeronly/version.h").display()
+        header.display()
     );
     let mut build = cc::Build::new();
     // C10D_NCCL=0 leaves NCCL out, for a libtorch for CUDA that was built without.
@@ -128,10 +126,6 @@ fn nccl_headers(lib: &Path) -> Result<Vec<PathBuf>, String> {
 /// Major and minor version in NCCL's header.
 fn nccl_version(header: &Path) -> Option<(u32, u32)> {
     let text = std::fs::read_to_string(header).ok()?;
-    let part = |name: &str| {
-        let define = format!("#define NCCL_{name} ");
-        let found = text.lines().find_map(|line| line.strip_prefix(&define));
-        found?.trim().parse().ok()
-    };
-    Some((part("MAJOR")?, part("MINOR")?))
+    let part = |name: &str| libtorch_link::defined(&text, name)?.parse().ok();
+    Some((part("NCCL_MAJOR")?, part("NCCL_MINOR")?))
 }

@@ -5,7 +5,7 @@ mod common;
 
 use std::time::{Duration, Instant};
 
-use c10d::{C10dError, Reduce, Route, has_nccl};
+use c10d::{C10dError, Group, Reduce, Route, has_nccl};
 use common::{ranks, values};
 use tch::{Cuda, Device, Tensor};
 
@@ -23,6 +23,13 @@ fn gpus(needed: u32) -> Option<u32> {
         println!("left out: it needs {needed} CUDA devices and NCCL, here are {found}");
     }
     (found >= needed).then_some(found)
+}
+
+/// The GPU of a rank, after its group has found that such tensors go by NCCL.
+fn by_nccl(group: &mut Group) -> Device {
+    let device = Device::Cuda(group.rank() as usize);
+    assert_eq!(group.route(device, true).unwrap(), Route::Nccl);
+    device
 }
 
 #[test]
@@ -64,8 +71,7 @@ fn tensors_of_gpus_are_exchanged_as_those_of_the_host() {
     };
     let all = ranks(world, TIMEOUT, |mut group| {
         let rank = group.rank();
-        let device = Device::Cuda(rank as usize);
-        assert_eq!(group.route(device, true).unwrap(), Route::Nccl);
+        let device = by_nccl(&mut group);
         let mut found = Vec::new();
         for place in [device, Device::Cpu] {
             let own = || Tensor::from_slice(&[rank as f32, 10.0 - rank as f32, 0.1]).to_device(place);
@@ -116,8 +122,7 @@ fn a_rank_that_is_gone_or_late_ends_a_sum_of_gpus() {
     // Rank 1 is gone, or does something else for a long time.
     for (timeout, elsewhere) in [(TIMEOUT, Duration::ZERO), (SOON, 3 * SOON)] {
         let told = ranks(world, timeout, |mut group| {
-            let device = Device::Cuda(group.rank() as usize);
-            assert_eq!(group.route(device, true).unwrap(), Route::Nccl);
+            let device = by_nccl(&mut group);
             group.barrier().unwrap();
             if group.rank() == 1 {
                 std::thread::sleep(elsewhere);
@@ -144,8 +149,7 @@ fn a_sum_that_is_cut_off_is_no_sum() {
         return;
     };
     let all = ranks(world, SOON, |mut group| {
-        let device = Device::Cuda(group.rank() as usize);
-        assert_eq!(group.route(device, true).unwrap(), Route::Nccl);
+        let device = by_nccl(&mut group);
         let tensor = Tensor::from_slice(&vec![1.0_f32; 4_000_000]).to_device(device);
         let work = group.all_reduce_start(&tensor, Reduce::Sum).unwrap();
         // The group is left while the sum is under way, or was a moment ago.

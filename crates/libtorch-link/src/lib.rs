@@ -62,17 +62,21 @@ pub fn has_cuda(lib: &Path) -> bool {
 /// `2.13.0`: the version of the libtorch whose headers stand in this folder; `None` if the file that says so is absent or no such file.
 pub fn version(include: &Path) -> Option<String> {
     let text = fs::read_to_string(include.join("torch/headeronly/version.h")).ok()?;
-    let part = |name: &str| {
-        let define = format!("#define TORCH_VERSION_{name} ");
-        let found = text.lines().find_map(|line| line.strip_prefix(&define));
-        found.map(str::trim)
-    };
+    let part = |name: &str| defined(&text, &format!("TORCH_VERSION_{name}"));
     Some(format!(
         "{}.{}.{}",
         part("MAJOR")?,
         part("MINOR")?,
         part("PATCH")?
     ))
+}
+
+/// What a header defines a name as, on one line.
+pub fn defined<'a>(text: &'a str, name: &str) -> Option<&'a str> {
+    let define = format!("#define {name} ");
+    text.lines()
+        .find_map(|line| line.strip_prefix(&define))
+        .map(str::trim)
 }
 
 #[cfg(test)]

@@ -3,7 +3,15 @@
 use super::{Finding, Text};
 
 /// The crates of the workspace, by folder name.
-const WORKSPACE: [&str; 6] = ["sde-core", "solvers", "score-nets", "train", "report", "c10d"];
+const WORKSPACE: [&str; 7] = [
+    "sde-core",
+    "solvers",
+    "score-nets",
+    "train",
+    "report",
+    "c10d",
+    "libtorch-link",
+];
 const TENSOR: [&str; 2] = ["tch", "torch-sys"];
 
 /// One dependency of a manifest.
